@@ -1,0 +1,169 @@
+"""The `factory` command: parse, one call, print. No logic, and nothing heavy at import."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from factory.errors import INTERRUPTED, FactoryError
+
+app = typer.Typer(
+    help="From a persona file to a tested, released chat model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PersonaFile = Annotated[Path, typer.Argument(help="Persona file (YAML).", metavar="FILE")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a field, e.g. --set tune.rank=8.")
+]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Set what every command shares."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if debug:
+        os.environ["FACTORY_DEBUG"] = "1"
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new persona.")],
+    language: Annotated[str, typer.Option(help="Language of the comments: en or zh.")] = "en",
+) -> None:
+    """Write a commented persona file NAME.yaml to start from."""
+    from factory.commands import init
+
+    init(name, language)
+
+
+@app.command()
+def check(file: PersonaFile, set_: Sets = None) -> None:
+    """Report every problem of a persona file and its data at once; nothing is built."""
+    from factory.commands import check
+
+    check(file, set_ or [])
+
+
+@app.command()
+def plan(file: PersonaFile, set_: Sets = None) -> None:
+    """Show what a build would do: stages, hyperparameters with reasons, time and memory."""
+    from factory.commands import plan
+
+    plan(file, set_ or [])
+
+
+@app.command()
+def build(
+    files: Annotated[list[Path], typer.Argument(help="Persona files (YAML).", metavar="FILE...")],
+    set_: Sets = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+) -> None:
+    """Turn persona files into tested, released models."""
+    from factory.commands import build
+
+    raise typer.Exit(build(files, set_ or [], until))
+
+
+@app.command()
+def show(
+    name: Annotated[str | None, typer.Argument(help="Persona; all if left out.")] = None,
+) -> None:
+    """Show runs, verdicts, releases, and where things are."""
+    from factory.commands import show
+
+    show(name)
+
+
+@app.command()
+def serve(
+    names: Annotated[list[str], typer.Argument(help="NAME or NAME@N.", metavar="NAME...")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    engine: Annotated[str, typer.Option(help="auto, vllm, transformers or echo.")] = "auto",
+    allow_ungated: Annotated[
+        bool, typer.Option(help="Serve weights that have no PASS scorecard.")
+    ] = False,
+) -> None:
+    """Serve releases behind an OpenAI-compatible endpoint (key: $FACTORY_API_KEY)."""
+    from factory.commands import serve
+
+    serve(names, host, port, engine, allow_ungated)
+
+
+@app.command()
+def chat(
+    name: Annotated[str, typer.Argument(help="NAME or NAME@N.")],
+    url: Annotated[str, typer.Option(help="Endpoint to talk to.")] = "http://127.0.0.1:8000",
+    engine: Annotated[str, typer.Option(help="Engine, if no endpoint is running.")] = "auto",
+) -> None:
+    """Talk to a release in the terminal."""
+    from factory.commands import chat
+
+    chat(name, url, engine)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what hardware was found, and what it means."""
+    from factory.commands import doctor
+
+    raise typer.Exit(doctor())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the persona file, for editors."""
+    from factory.commands import schema
+
+    schema()
+
+
+@app.command()
+def plugins() -> None:
+    """List installed teachers, graders and engines."""
+    from factory.commands import plugins
+
+    plugins()
+
+
+def main() -> None:
+    """Entry point: errors become messages and exit codes, Ctrl-C loses nothing."""
+    for stream in (sys.stdout, sys.stderr):  # a pipe that only takes ASCII must not end a build
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished work is kept, the next run continues", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except FactoryError as error:
+        if os.environ.get("FACTORY_DEBUG"):
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if isinstance(error, TyperException):  # a command line that does not parse
+            show = getattr(error, "show", None)
+            show() if show else print(error, file=sys.stderr)
+            sys.exit(2)
+        if os.environ.get("FACTORY_DEBUG"):
+            raise
+        print(f"unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        print("  next:    run again with `factory --debug ...` and report what it prints", file=sys.stderr)
+        sys.exit(1)

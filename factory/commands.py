@@ -1,0 +1,224 @@
+"""What each command does: put the pieces together and print. The only place that talks to the console."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from factory.errors import (
+    FactoryError,
+    Inconclusive,
+    InstrumentInvalid,
+    Regression,
+    UsageError,
+)
+
+console = Console(highlight=False)
+
+VERDICTS = {"REGRESSION": Regression, "INCONCLUSIVE": Inconclusive, "INVALID": InstrumentInvalid}
+
+
+def init(name: str, language: str) -> None:
+    """Write NAME.yaml; never overwrite."""
+    from factory.artifacts import write_text
+    from factory.init import render
+
+    file = Path(f"{name}.yaml")
+    if file.exists():
+        raise UsageError("this file exists already", where=str(file), hint="choose another name")
+    write_text(file, render(name, language))
+    console.print(f"wrote {file}\n  next: edit it, then `factory check {file}`")
+
+
+def _opened(file: Path, overrides: Sequence[str], *, weights: bool) -> tuple[Any, Any, list[Any]]:
+    from factory.base import resolve
+    from factory.load import load
+    from factory.stages.gather import data_file
+
+    spec = load(file, overrides)
+    files = [data_file(name, file.parent) for name in spec.data]
+    return spec, resolve(spec.base, beside=file.parent, weights=weights), files
+
+
+def check(file: Path, overrides: Sequence[str]) -> None:
+    """Load, read and curate the data in a throw-away folder, prove the chat format."""
+    from tempfile import TemporaryDirectory
+
+    from factory.load import warnings
+    from factory.persona import system_prompt
+    from factory.report.tables import data_summary
+    from factory.stages import curate, gather
+    from factory.store import Store
+
+    spec, base, files = _opened(file, overrides, weights=False)
+    notes = [*warnings(spec), *base.format.preflight()]
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        rows = _made(store, gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=files)
+        data = _made(
+            store, curate.STAGE, spec.curate, rows=rows, base=base, prompt=system_prompt(spec),
+            rules=spec.rules, language=spec.language, questions=spec.questions,
+            random_seed=spec.random_seed,
+        )  # fmt: skip
+        report = data.report()
+    console.print(data_summary(report))
+    for note in [*notes, *report["advice"]]:
+        console.print(f"note: {note}", markup=False)
+    console.print(f"{file}: ready to build; next: `factory plan {file}`", markup=False)
+
+
+def _made(store: Any, stage: Any, config: Any, **inputs: Any) -> Any:
+    key = store.key(stage, config, inputs)
+    return store.find(stage, key) or store.make(stage, key, config, inputs, lambda **_: None)
+
+
+def plan(file: Path, overrides: Sequence[str]) -> None:
+    """Curate for real (it is cheap and kept), then show what tuning would do."""
+    from factory.hardware import GIB, detect
+    from factory.persona import system_prompt
+    from factory.report import plan_table
+    from factory.report.words import duration
+    from factory.stages import curate, gather, tune
+    from factory.store import Store, home
+
+    spec, base, files = _opened(file, overrides, weights=True)
+    prompt = system_prompt(spec)
+    store = Store(home())
+    rows = _made(store, gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=files)
+    data = _made(
+        store, curate.STAGE, spec.curate, rows=rows, base=base, prompt=prompt, rules=spec.rules,
+        language=spec.language, questions=spec.questions, random_seed=spec.random_seed,
+    )  # fmt: skip
+    chosen = tune.plan_for(spec.tune, base, data, prompt)
+    console.print(plan_table(chosen.entries()))
+    inputs = {"data": data, "base": base, "prompt": prompt, "random_seed": spec.random_seed}
+    done = store.find(tune.STAGE, store.key(tune.STAGE, spec.tune, inputs))
+    console.print(
+        f"{chosen.updates} updates on {detect()}: about {duration(chosen.seconds)} and"
+        f" {chosen.memory / GIB:.1f} GiB" + (" (already trained, will be reused)" if done else ""),
+        markup=False,
+    )
+
+
+def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) -> int:
+    """Build every persona; every file is read and checked before the first one is built."""
+    from factory.pipeline import STAGES
+
+    if until is not None and until not in STAGES:
+        raise UsageError(
+            "no such stage", where="--until", got=until, allowed=", ".join(STAGES)
+        )
+    opened = [_opened(file, overrides, weights=True) for file in files]
+    for _, base, _ in opened:
+        base.format.preflight()
+    worst = 0
+    for spec, base, data in opened:
+        try:
+            _build_one(spec, base, data, until)
+        except FactoryError as error:
+            if len(opened) == 1:
+                raise
+            console.print(str(error), markup=False, style="red")
+            worst = worst or error.exit_code
+    return worst
+
+
+def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) -> None:
+    from factory.pipeline import STAGES
+    from factory.pipeline import build as build_story
+    from factory.report import Display, terminal
+    from factory.run import Run
+    from factory.store import Store, home
+
+    display = Display(STAGES, title=f"{spec.name} on {base.name}", console=console)
+    run = Run(Store(home()), spec, base, display, until)
+    built = build_story(run, files)
+    if built.report is None:
+        console.print(f"stopped after {until}, as asked", markup=False)
+        return
+    console.print(terminal(built.report))
+    console.print(f"report: {_short(built.folder / 'report.html')}", markup=False)
+    if built.release is not None:
+        return
+    failure = VERDICTS[built.report.verdict]
+    raise failure(
+        f"{spec.name} was not released: {built.report.verdict}",
+        got=built.report.scorecard["summary"],
+        hint=f"read {_short(built.folder / 'report.html')}",
+    )
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def show(name: str | None) -> None:
+    """What is in $FACTORY_HOME, by persona."""
+    from factory.report.tables import runs_table
+    from factory.store import home
+
+    root = home()
+    table = runs_table(root, name)
+    if table is None:
+        raise UsageError(
+            "nothing was built yet" if name is None else f"nothing was built for {name!r}",
+            where=str(root),
+            hint="run `factory build personas/concise.yaml`",
+        )
+    console.print(table)
+
+
+def serve(
+    names: Sequence[str], host: str, port: int, engine: str, allow_ungated: bool
+) -> None:
+    """Serve until stopped."""
+    from factory.store import home
+    from serve.app import serve
+
+    serve(
+        home(), list(names), host=host, port=port, key=os.environ.get("FACTORY_API_KEY"),
+        engine=engine, allow_ungated=allow_ungated,
+        announce=lambda text: console.print(text, markup=False),
+    )  # fmt: skip
+
+
+def chat(name: str, url: str, engine: str) -> None:
+    """Talk to a running endpoint, or start one for the length of the conversation."""
+    from factory.store import home
+    from serve.chat import chat
+
+    chat(home(), name, url=url, key=os.environ.get("FACTORY_API_KEY"), engine=engine)
+
+
+def doctor() -> int:
+    """Print every finding; 1 if any is bad."""
+    from factory.doctor import examine
+    from factory.report.tables import findings_table
+
+    findings = examine()
+    console.print(findings_table(findings))
+    return int(any(finding.status == "bad" for finding in findings))
+
+
+def schema() -> None:
+    """Print the JSON Schema."""
+    import json
+
+    from factory.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def plugins() -> None:
+    """List plugins by kind."""
+    from factory.plugins import names
+
+    for kind in ("teachers", "graders", "engines"):
+        found = names(kind)
+        listed = ", ".join(f"{n} ({found[n].value})" for n in sorted(found)) or "none"
+        console.print(f"{kind}: {listed}", markup=False)

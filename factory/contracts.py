@@ -1,0 +1,141 @@
+"""The three protocols a plugin author reads: Teacher, Grader, Engine. Imports nothing of ours.
+
+A plugin is a class in any installed package, named by an entry point in the group
+`persona_factory.teachers`, `persona_factory.graders` or `persona_factory.engines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as in the OpenAI chat API."""
+
+    role: Role
+    content: str
+
+
+class Progress(Protocol):
+    """What a stage calls to say how far it is; facts with known names get a column of their own.
+
+    Known facts: `step` and `total` (counts), `note` (text), `loss` and `validation_loss`
+    (nats per token), `token_accuracy` (0 to 1), `tokens_per_second`, `seconds_left`.
+    """
+
+    def __call__(self, **facts: float | int | str | None) -> None: ...
+
+
+class NumberExpect(TypedDict):
+    """An expected number: `number`, and how far off (absolute) an answer may be."""
+
+    number: float
+    tolerance: NotRequired[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test question, as graders see it."""
+
+    id: str
+    messages: Sequence[Message]
+    """The conversation up to and including the user's question, without the persona prompt."""
+    expect: Sequence[str] | NumberExpect | None = None
+    """Accepted strings, or a number; None for an open question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """A grader's opinion of one reply: a value in [0, 1] and the reason a person can check."""
+
+    value: float
+    reason: str
+
+
+class GradingError(Exception):
+    """The grader could not grade. Ungraded is not zero (law 8)."""
+
+
+class Grader(Protocol):
+    """Grades one reply to one case.
+
+    `name` is the metric's name in the scorecard. Bump `version` whenever the meaning of a grade
+    changes: it is part of the scorecard's comparability.
+    """
+
+    name: str
+    version: int
+
+    def applies(self, case: Case) -> bool:
+        """Whether this grader has anything to say about this case."""
+        ...
+
+    def grade(self, case: Case, reply: Reply) -> Grade:
+        """Grade a reply. Raises GradingError if it cannot be graded."""
+        ...
+
+
+class Teacher(Protocol):
+    """A language model that writes training pairs."""
+
+    name: str
+
+    async def reply(self, messages: Sequence[Message], *, max_tokens: int) -> Reply:
+        """Answer a conversation."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A healthy OpenAI-compatible endpoint: it has generated at least one token."""
+
+    base_url: str
+    """URL without the `/v1`; the host is a placeholder when `uds` is set."""
+    model: str
+    """The engine-internal model name."""
+    uds: Path | None = None
+    """The Unix socket to connect to, if any."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers every request must carry (the engine's own key)."""
+
+
+class Engine(Protocol):
+    """Serves one model folder behind an OpenAI-compatible endpoint.
+
+    A context manager: healthy on enter, gone on exit. Raises EngineError when it cannot start.
+    """
+
+    name: str
+
+    @staticmethod
+    def available() -> str | None:
+        """None if the engine can run here, else the reason why it cannot."""
+        ...
+
+    def serve(
+        self, model_dir: Path, *, model: str, max_model_len: int, options: dict[str, Any]
+    ) -> AbstractContextManager[Endpoint]:
+        """Load `model_dir` (a Hugging Face folder) and serve it as `model`.
+
+        Args:
+            model_dir: Merged model folder.
+            model: Name the endpoint knows it by, `persona@digest`.
+            max_model_len: Context window in tokens.
+            options: `{"dtype": "float32"|"bfloat16"|"auto", "log": Path}`.
+        """
+        ...

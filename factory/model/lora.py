@@ -1,0 +1,342 @@
+"""LoRA training with TRL's SFTTrainer and PEFT, on rows that `factory.chat` has tokenised and masked."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, prepare_model_for_kbit_training
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, set_seed
+from trl import SFTConfig, SFTTrainer
+
+from factory.artifacts import read_jsonl, write_jsonl
+from factory.base import Base
+from factory.chat import Example
+from factory.contracts import Progress
+from factory.errors import TrainingError
+from factory.model.device import device, load_model, load_tokenizer, with_ladder
+from factory.model.score import token_log_likelihoods
+from factory.plan import Plan
+
+IGNORED = -100
+"""Label of tokens outside the loss (PyTorch's cross_entropy ignore_index)."""
+
+PATIENCE = 2
+"""Epochs without a lower held-out loss after which training stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training hands back."""
+
+    model: Any
+    """PEFT model in evaluation mode, best adapter loaded."""
+    best_step: int
+    stopped_early: bool
+    rows_per_step: int
+    notes: list[str]
+
+
+class _Metrics(TrainerCallback):
+    """Writes every logged number to `metrics.jsonl` and tells the display."""
+
+    def __init__(self, file: Path, progress: Progress) -> None:
+        self.file = file
+        self.progress = progress
+        self.entries: list[dict[str, Any]] = []
+        self.clock = time.monotonic()
+        self.tokens = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        # A resumed run forgets what a killed one logged after its last checkpoint: it is done again.
+        known = read_jsonl(self.file) if self.file.is_file() else ()
+        self.entries = [entry for entry in known if entry["step"] <= state.global_step]
+        write_jsonl(self.file, self.entries)
+        self.clock = time.monotonic()
+        self.started = (self.clock, state.global_step)
+        self.tokens = float(state.num_input_tokens_seen or 0)
+        self.progress(note="training", step=state.global_step, total=state.max_steps)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        logs = {key: float(value) for key, value in (logs or {}).items() if _numeric(value)}
+        entry: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0.0, 4)}
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise TrainingError(
+                    f"the loss became {logs['loss']} at update {state.global_step}",
+                    hint="lower tune.learning_rate, or use tune.precision: fp32",
+                )
+            now = time.monotonic()
+            tokens = logs.get("num_tokens", self.tokens)
+            entry |= {
+                "loss": round(logs["loss"], 5),
+                "token_accuracy": round(logs.get("mean_token_accuracy", 0.0), 4),
+                "learning_rate": logs.get("learning_rate"),
+                "gradient_norm": round(logs.get("grad_norm", 0.0), 4),
+                "tokens_per_second": round((tokens - self.tokens) / max(now - self.clock, 1e-6), 1),
+            }
+            self.clock, self.tokens = now, tokens
+        elif "eval_loss" in logs:
+            entry["validation_loss"] = round(logs["eval_loss"], 5)
+        else:
+            return
+        self.entries.append(entry)
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        began, first = self.started
+        done = max(state.global_step - first, 1)
+        left = (time.monotonic() - began) / done * (state.max_steps - state.global_step)
+        shown = {k: v for k, v in entry.items() if k not in ("epoch", "step", "learning_rate", "gradient_norm")}
+        self.progress(step=state.global_step, total=state.max_steps, seconds_left=left, **shown)
+
+
+def _numeric(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer whose held-out loss is a mean over tokens, not over batches."""
+
+    held_out: Sequence[Example] = ()
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        scores = token_log_likelihoods(self.model, self.held_out, batch=8)
+        loss = -sum(s.total for s in scores) / sum(s.tokens for s in scores)
+        metrics = {"eval_loss": loss}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+
+def train(
+    base: Base,
+    rows: Sequence[Example],
+    held_out: Sequence[Example],
+    plan: Plan,
+    *,
+    out: Path,
+    progress: Progress,
+    seed: int,
+    report_to: Sequence[str],
+) -> Trained:
+    """Train an adapter, or go on where a killed run stopped.
+
+    Args:
+        base: The base model.
+        rows: Training rows.
+        held_out: Rows that choose the best checkpoint and stop an overfitting run; may be empty.
+        plan: Resolved hyperparameters.
+        out: Folder for `checkpoints/`, `metrics.jsonl`, `trackers/` and the final `adapter/`.
+        progress: Told about every logged update.
+        seed: Seed of initialisation, order and dropout.
+        report_to: Experiment trackers.
+
+    Raises:
+        TrainingError: On NaN, no trainable token, an adapter that did not change, or out of memory.
+    """
+    if not any(any(row.loss_mask) for row in rows):
+        raise TrainingError("no row has a token inside the loss", hint="check the answers in the data")
+    notes: list[str] = []
+
+    def attempt(rows_per_step: int, recompute: bool) -> Trained:
+        return _run(
+            base, rows, held_out, plan, rows_per_step, recompute, notes,
+            out=out, progress=progress, seed=seed, report_to=report_to,
+        )  # fmt: skip
+
+    def note(text: str) -> None:
+        notes.append(text)
+        progress(note=text)
+
+    return with_ladder(attempt, plan["batch_size"], note)
+
+
+def _run(
+    base: Base,
+    rows: Sequence[Example],
+    held_out: Sequence[Example],
+    plan: Plan,
+    rows_per_step: int,
+    recompute: bool,
+    notes: list[str],
+    *,
+    out: Path,
+    progress: Progress,
+    seed: int,
+    report_to: Sequence[str],
+) -> Trained:
+    set_seed(seed)
+    # The only way transformers 5 takes TensorBoard's folder.
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "trackers")
+    model = _load(base, plan["precision"])
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(plan, rows_per_step, recompute, bool(held_out), out, seed, report_to),
+        train_dataset=_dataset(rows),
+        eval_dataset=_dataset(held_out) if held_out else None,
+        processing_class=load_tokenizer(base.folder),
+        peft_config=_lora(plan, len(rows)),
+        callbacks=[
+            metrics := _Metrics(out / "metrics.jsonl", progress),
+            *([EarlyStoppingCallback(PATIENCE)] if held_out else []),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)  # it prints every log line over the display
+    trainer.held_out = held_out
+    trainable = [p for p in trainer.model.parameters() if p.requires_grad]
+    if not trainable or any(p.dtype != torch.float32 for p in trainable):
+        raise TrainingError("the adapter is not trained in fp32", got=str({p.dtype for p in trainable}))
+    trainer.train(resume_from_checkpoint=last_checkpoint(out / "checkpoints"))
+    if not metrics.entries:
+        raise TrainingError("training ended without a single update", hint="raise tune.epochs")
+    _prove_changed(trainer.model)
+    trainer.model.eval()
+    _save(trainer.model, out / "adapter")
+    best = trainer.state.best_global_step or trainer.state.global_step
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    early = trainer.state.global_step < trainer.state.max_steps
+    return Trained(trainer.model, best, early, rows_per_step, notes)
+
+
+def _load(base: Base, precision: str) -> Any:
+    if precision == "qlora":
+        from transformers import BitsAndBytesConfig
+
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        model = load_model(base.folder, torch.bfloat16, quantization_config=quantization)
+        return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    # bf16 on a CPU means fp32 weights under autocast: bf16 weights train slower there.
+    small = device().type == "cpu" or base.parameters <= 5e8
+    return load_model(base.folder, torch.float32 if small or precision == "fp32" else torch.bfloat16)
+
+
+def _lora(plan: Plan, rows: int) -> LoraConfig:
+    return LoraConfig(
+        r=plan["rank"],
+        lora_alpha=plan["alpha"],
+        lora_dropout=0.05 if rows < 100 else 0.0,
+        target_modules=list(plan["targets"]),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _arguments(
+    plan: Plan,
+    rows_per_step: int,
+    recompute: bool,
+    watched: bool,
+    out: Path,
+    seed: int,
+    report_to: Sequence[str],
+) -> SFTConfig:
+    gpus = max(torch.cuda.device_count(), 1)
+    per_device = max(1, rows_per_step // gpus)
+    precision = plan["precision"]
+    return SFTConfig(
+        output_dir=str(out / "checkpoints"),
+        learning_rate=plan["learning_rate"],
+        num_train_epochs=plan["epochs"],
+        per_device_train_batch_size=per_device,
+        gradient_accumulation_steps=max(1, plan["batch_size"] // (per_device * gpus)),
+        gradient_checkpointing=recompute,
+        lr_scheduler_type="cosine",
+        warmup_steps=plan["warmup"],
+        bf16=precision in ("bf16", "qlora"),
+        fp16=precision == "fp16",
+        use_cpu=device().type == "cpu",
+        dataloader_pin_memory=device().type != "cpu",
+        logging_steps=1,
+        eval_strategy="epoch" if watched else "no",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=watched,
+        metric_for_best_model="eval_loss" if watched else None,
+        greater_is_better=False if watched else None,
+        max_length=None,  # rows that are too long were rejected by curate; nothing is ever cut
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        seed=seed,
+        data_seed=seed,
+        report_to=list(report_to) or "none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+
+
+def _dataset(rows: Sequence[Example]) -> Dataset:
+    return Dataset.from_list(
+        [
+            {
+                "input_ids": row.input_ids,
+                "labels": [
+                    token if on else IGNORED
+                    for token, on in zip(row.input_ids, row.loss_mask, strict=True)
+                ],
+            }
+            for row in rows
+        ]
+    )
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written completely, or None; torn ones are removed."""
+    found = sorted(
+        (f for f in folder.glob("checkpoint-*") if f.name.rpartition("-")[2].isdigit()),
+        key=lambda f: int(f.name.rpartition("-")[2]),
+    )
+    for checkpoint in reversed(found):
+        try:  # the trainer writes this file last
+            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+            continue
+        return str(checkpoint)
+    return None
+
+
+def _prove_changed(model: Any) -> None:
+    # LoRA starts with B = 0, so an adapter whose every B is still 0 is the base in disguise.
+    moved = 0.0
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            largest = parameter.detach().abs().max().item()
+            if not math.isfinite(largest):
+                raise TrainingError(
+                    "the adapter holds NaN or infinite weights",
+                    where=name,
+                    hint="lower tune.learning_rate",
+                )
+            moved = max(moved, largest)
+    if moved == 0.0:
+        raise TrainingError("training left the adapter at zero", hint="raise tune.learning_rate")
+
+
+def _save(model: Any, folder: Path) -> None:
+    partial = folder.with_name(folder.name + ".writing")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(str(partial), safe_serialization=True)
+    (partial / "README.md").unlink(missing_ok=True)  # PEFT's stub; the release has its own card
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)

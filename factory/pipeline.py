@@ -1,0 +1,101 @@
+"""The story: from a persona to a tested release, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from factory.artifacts import Adapter, Dataset, Model, Release, Scorecard, write_text
+from factory.base import Base
+from factory.persona import system_prompt
+from factory.report import BuildReport, html, markdown
+from factory.run import Reached, Run
+from factory.spec import Spec
+from factory.stages import curate, evaluate, gather, merge, release, tune
+from factory.stages.gather import DataFile
+
+STAGES = ("gather", "curate", "tune", "merge", "evaluate", "release")
+
+
+def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
+    """Every stage in order; each is found in the store, continued, or made."""
+    prompt = system_prompt(spec)
+    heard = {"rules": spec.rules, "language": spec.language, "questions": spec.questions}
+    seed = {"random_seed": spec.random_seed}
+
+    rows = run.do(gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=list(files))
+    data = run.do(curate.STAGE, spec.curate, rows=rows, base=base, prompt=prompt, **heard, **seed)
+    adapter = run.do(tune.STAGE, spec.tune, data=data, base=base, prompt=prompt, **seed)
+    engines = merge.availability(spec.merge.engines)
+    model = run.do(
+        merge.STAGE, spec.merge, adapter=adapter, data=data, base=base, prompt=prompt, engines=engines
+    )
+    scorecard = run.do(
+        evaluate.STAGE, spec.evaluate, model=model, data=data, base=base, prompt=prompt, **heard
+    )
+    if scorecard.card()["verdict"] == "PASS":
+        papers = {"data": data, "adapter": adapter, "model": model, "scorecard": scorecard}
+        run.publish(release.STAGE, spec.release, spec=spec, prompt=prompt, base=base, **papers)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a finished build hands to the command line."""
+
+    report: BuildReport | None
+    """None if the build stopped before there was a scorecard."""
+    folder: Path
+    release: Release | None
+
+
+def build(run: Run, files: Sequence[DataFile]) -> Built:
+    """Run the story under the persona's lock and write the report beside it.
+
+    Raises:
+        FactoryError: Whatever a stage raises; finished stages are kept.
+    """
+    with run.open(), run.display:
+        try:
+            story(run, run.spec, run.base, files)
+        except Reached:
+            pass
+        report = _report(run)
+        if report:
+            write_text(run.folder / "report.md", markdown(report))
+            write_text(run.folder / "report.html", html(report))
+    published = run.made.get("release")
+    return Built(report, run.folder, published if isinstance(published, Release) else None)
+
+
+def _report(run: Run) -> BuildReport | None:
+    match run.made:
+        case {
+            "curate": Dataset() as data,
+            "tune": Adapter() as adapter,
+            "merge": Model() as model,
+            "evaluate": Scorecard() as scorecard,
+        }:
+            published = run.made.get("release")
+            card = scorecard.card()
+            return BuildReport(
+                name=run.spec.name,
+                description=run.spec.description,
+                base=run.base.name,
+                language=run.spec.language,
+                verdict=card["verdict"],
+                scorecard=card | {"versions": model.manifest.recorded["versions"]},
+                answers=scorecard.answers(),
+                dataset=data.report(),
+                plan=adapter.plan(),
+                curve=adapter.curve(),
+                certificate=model.certificate(),
+                metrics=adapter.metrics(),
+                stages=run.stages,
+                release={"number": published.manifest.stats["number"], "path": str(published.path)}
+                if published
+                else None,
+                created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            )
+    return None

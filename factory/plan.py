@@ -1,0 +1,246 @@
+"""Hyperparameters chosen from the data and the hardware, each with its reason (no torch).
+
+Rules and their evidence: learning rate after the size law of thinking-machines-lab/tinker-cookbook
+(`5e-4 * (2000 / hidden)^p` at batch 128, square-root batch scaling, short-run factor 1.5), updates
+first and epochs from them, adapters on all linear layers (arXiv 2405.09673), rank 16 because at a
+fixed learning rate rank hardly matters (same cookbook).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from factory.base import DTYPE_BYTES, Base
+from factory.errors import UsageError
+from factory.hardware import GIB, Hardware
+from factory.spec import Tune
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The seven linear layers of a Llama-like block; never lm_head (TRL's fused loss and vLLM refuse it)."""
+
+SIZE_EXPONENT = {"qwen2": 0.0775, "qwen3": 0.0775}
+"""tinker-cookbook's exponent of the hidden size; 0.781 (its value for Llama) for all others."""
+
+SHORT_RUN = 1.5
+"""LoRA wants about 15 instead of 10 times the full fine-tuning rate in runs of some 100 updates."""
+
+RATE_BAND = (5e-5, 1e-3)
+"""Learning rates are never chosen outside; measured on a 7M and confirmed by the law for 14B."""
+
+CPU_FLOPS_PER_CORE = {"amx_bf16": 1.5e11, "avx512_bf16": 6e10, "avx512f": 4e10, "avx2": 2.5e10}
+"""Sustained multiply-add FLOP/s of a training step, per core; measured orders of magnitude."""
+
+GPU_FLOPS = 4e13
+"""Sustained FLOP/s of LoRA steps on one data-centre GPU at small batch; an order of magnitude."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision and why."""
+
+    name: str
+    value: Any
+    reason: str
+    source: str = "default"
+    """`default` or `yours`."""
+    warning: str | None = None
+    """What tends to happen at this value, if it is unusual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything `tune` needs to know; all values resolved."""
+
+    choices: tuple[Choice, ...]
+    updates: int
+    seconds: float
+    """Predicted training time."""
+    memory: int
+    """Predicted peak memory, bytes."""
+
+    def __getitem__(self, name: str) -> Any:
+        return next(c.value for c in self.choices if c.name == name)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The choices as plain data, for reports."""
+        return [asdict(c) for c in self.choices]
+
+
+def choose(
+    tune: Tune, base: Base, lengths: Sequence[int], validation_rows: int, hardware: Hardware
+) -> Plan:
+    """Resolve every hyperparameter.
+
+    Args:
+        tune: What the user fixed.
+        base: The base model.
+        lengths: Tokens of every training row.
+        validation_rows: Rows that watch for overfitting.
+        hardware: Where it will run.
+
+    Raises:
+        UsageError: If there is no row to train on, a target is not a layer of this base, or the
+            model cannot fit in memory in any precision.
+    """
+    rows = len(lengths)
+    if rows == 0:
+        raise UsageError(
+            "no row is left to train on",
+            where="data",
+            hint="run `factory check` to see why rows were rejected",
+        )
+    picked: dict[str, Choice] = {}
+
+    def pick(name: str, value: Any, reason: str, warning: str | None = None) -> Any:
+        own = getattr(tune, name)
+        source = "yours" if own is not None else "default"
+        value = own if own is not None else value
+        if own is not None:
+            reason = "set in the persona file"
+        picked[name] = Choice(name, value, reason, source, warning if own is not None else None)
+        return value
+
+    big = base.parameters >= 14e9
+    rank = pick(
+        "rank",
+        8 if big else 16,
+        "large models need no more" if big else "rank hardly matters at a fixed learning rate",
+        _band("rank", tune.rank, 8, 64, "too little room to learn", "more memory, no better"),
+    )
+    pick(
+        "alpha",
+        2 * rank,
+        "twice the rank, so that the step size does not depend on the rank",
+        _band("alpha", tune.alpha, rank, 4 * rank, "small steps: learns little", "large steps: forgets"),
+    )
+    names = linear_names(base)
+    targets = tuple(name for name in PROJECTIONS if name in names) or tuple(sorted(names))
+    for name in tune.targets or ():
+        if name not in names or name == "lm_head":
+            raise UsageError(
+                "this base has no such layer to adapt",
+                where="tune.targets",
+                got=name,
+                allowed=", ".join(sorted(names)),
+            )
+    pick("targets", targets, "all linear layers learn more than attention alone")
+
+    batch = pick(
+        "batch_size",
+        4 if rows < 80 else 8,
+        "small batches suit LoRA and small data",
+        _band("batch_size", tune.batch_size, 1, 32, "", "fewer updates: often under-trained"),
+    )
+    per_epoch = math.ceil(rows / batch)
+    wanted = min(max(round(0.75 * rows), 60), 120)
+    epochs = pick(
+        "epochs",
+        float(min(max(round(wanted / per_epoch), 3), 8)),
+        f"about {wanted} updates are wanted for {rows} rows, 3 to 8 passes are sound",
+        _band("epochs", tune.epochs, 2, 10, "barely trained", "memorises; watch the held-out loss"),
+    )
+    updates = max(1, math.ceil(per_epoch * epochs))
+    rate, law = rate_prior(base, batch)
+    low, high = rate / 5, rate * 3
+    pick(
+        "learning_rate",
+        rate,
+        law,
+        _band("learning_rate", tune.learning_rate, low, high, "hardly moves", "unstable or forgets"),
+    )
+    pick("warmup", 0.1, "a tenth of the updates, then down to zero along a cosine")
+    longest = max(lengths)
+    length = pick(
+        "max_length",
+        min(base.window, -(-longest // 16) * 16),
+        f"the longest row has {longest} tokens; nothing is cut",
+    )
+    if length > base.window:
+        raise UsageError(
+            "max_length is above the base's window",
+            where="tune.max_length",
+            got=length,
+            allowed=f"at most {base.window}",
+        )
+    precision = pick("precision", *_precision(base, hardware, batch, longest))
+    memory = memory_needed(base, precision, batch, longest)
+    if memory > hardware.budget:
+        raise UsageError(
+            "this base does not fit",
+            where="base",
+            got=f"{base.parameters / 1e9:.2f}B weights need about {memory / GIB:.1f} GiB in {precision}",
+            allowed=f"{hardware.budget / GIB:.1f} GiB ({hardware})",
+            hint="choose a smaller base, or a machine with more memory",
+        )
+    tokens = sum(lengths) * epochs
+    seconds = 5 + 4 * base.parameters * tokens / _flops(hardware) + 0.05 * updates
+    return Plan(tuple(picked.values()), updates, seconds, memory)
+
+
+def _band(
+    name: str, value: float | None, low: float, high: float, below: str, above: str
+) -> str | None:
+    if value is None or low <= value <= high:
+        return None
+    side, what = ("below", below) if value < low else ("above", above)
+    return f"{name} {value:g} is {side} the usual {low:g} to {high:g}: {what}"
+
+
+def rate_prior(base: Base, batch: int) -> tuple[float, str]:
+    """Learning rate by model width and batch, two significant digits, and the reason in words."""
+    exponent = SIZE_EXPONENT.get(str(base.config.get("model_type")), 0.781)
+    rate = 5e-4 * (2000 / base.hidden_size) ** exponent * math.sqrt(batch / 128) * SHORT_RUN
+    rate = min(max(rate, RATE_BAND[0]), RATE_BAND[1])
+    rate = float(f"{rate:.1e}")
+    return rate, f"size law for width {base.hidden_size} at batch {batch}; LoRA wants 10-15x the full rate"
+
+
+def linear_names(base: Base) -> set[str]:
+    """Last names of the two-dimensional weights inside the blocks, e.g. `q_proj`."""
+    found = set()
+    for name, entry in base.headers.items():
+        parts = name.split(".")
+        if parts[-1] == "weight" and len(entry["shape"]) == 2 and any(p.isdigit() for p in parts):
+            found.add(parts[-2])
+    return found
+
+
+def _precision(base: Base, hardware: Hardware, batch: int, longest: int) -> tuple[str, str]:
+    if not hardware.gpus:
+        if hardware.flags & {"amx_bf16", "avx512_bf16"}:
+            return "bf16", "this CPU multiplies bf16 in hardware; weights stay fp32"
+        return "fp32", "this CPU has no bf16 arithmetic, so bf16 would only be slower"
+    if base.parameters <= 5e8 and memory_needed(base, "fp32", batch, longest) < hardware.budget / 4:
+        reason = "small model: fp32 weights with bf16 arithmetic lose nothing"
+    else:
+        reason = "halves the memory at no loss"
+    if hardware.gpus[0].capability < (8, 0):
+        return "fp16", "this GPU has no bf16 arithmetic"
+    if memory_needed(base, "bf16", batch, longest) <= hardware.budget:
+        return "bf16", reason
+    return "qlora", "the model fits this GPU only in 4 bits"
+
+
+def memory_needed(base: Base, precision: str, batch: int, longest: int) -> int:
+    """Peak bytes of a LoRA step: weights, adapters with Adam state, activations at batch 1.
+
+    Activations follow Korthikanti et al. (arXiv 2205.05198), 34 bytes a token and hidden unit per
+    layer in 16 bit, at the smallest per-device batch the out-of-memory ladder goes down to.
+    """
+    width = {"fp32": 4, "bf16": 2, "fp16": 2, "qlora": 0.6}[precision]
+    stored = max((DTYPE_BYTES.get(h["dtype"], 4) for h in base.headers.values()), default=4)
+    weights = base.parameters * max(width, 4 if stored > 2 and precision == "fp32" else width)
+    adapters = 0.02 * base.parameters * 16
+    layers = int(base.config.get("num_hidden_layers") or 1)
+    activations = 34 * longest * base.hidden_size * layers * (2 if precision == "fp32" else 1)
+    return int(weights + adapters + activations * min(batch, 2) + 0.4 * GIB)
+
+
+def _flops(hardware: Hardware) -> float:
+    if hardware.gpus:
+        return GPU_FLOPS * len(hardware.gpus)
+    flag = next((f for f in CPU_FLOPS_PER_CORE if f in hardware.flags), "avx2")
+    return CPU_FLOPS_PER_CORE[flag] * hardware.cores

@@ -1,0 +1,1 @@
+"""Training rows: reading, mending, checking, comparing and splitting them."""

@@ -1,0 +1,90 @@
+"""Finds rows that repeat an earlier row, contradict it, or give a held-out question away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from factory.rows.examine import Entry
+from factory.rows.similarity import (
+    Index,
+    Read,
+    agree,
+    contains,
+    differ,
+    likeness,
+    read,
+    same_words,
+    similarity,
+)
+
+_LEAK = 0.7
+"""Likeness to a held-out question that is too much, unless a word that matters is another."""
+_LEAK_SEARCH = 0.2
+"""A text that contains a question is at least this like it, unless it is nine times as long."""
+_SAME_ANSWER = 0.9
+
+AnswerOf = Callable[[Entry], str]
+
+
+def reject_leaks(entries: Sequence[Entry], questions: Sequence[str]) -> None:
+    """Reject rows that ask a held-out question, reworded or inside a longer text."""
+    if not questions or not entries:
+        return
+    asked = [read(question) for question in questions]
+    index = Index([*(read(entry.ask) for entry in entries), *asked])
+    for held, others, values in index.pairs(_LEAK_SEARCH, np.arange(len(entries), index.count)):
+        rows = others < len(entries)
+        for at in np.flatnonzero(rows).tolist():
+            entry, number = entries[others[at]], int(held[at]) - len(entries)
+            if _leaks(read(entry.ask), asked[number], float(values[at])):
+                shown = f'the held-out question "{questions[number][:80]}"'
+                entry.reject("leak", f"{values[at]:.2f} like {shown}")
+
+
+def _leaks(row: Read, question: Read, value: float) -> bool:
+    reworded = value >= _LEAK and not differ(row, question)
+    return reworded or contains(row, question)
+
+
+def reject_repeats(entries: Sequence[Entry], near_duplicate: float, answer_of: AnswerOf) -> None:
+    """Reject later rows that ask what an earlier kept row asks.
+
+    Reasons: `near_duplicate` if they also say the same or the question is only close,
+    `contradiction` if the question is the same and the answer clearly another one.
+
+    Args:
+        entries: Rows in source order, none rejected yet.
+        near_duplicate: Likeness of two questions from which they count as one.
+        answer_of: The last answer of a row.
+    """
+    if not entries:
+        return
+    index = Index([read(entry.ask) for entry in entries])
+    alive = np.ones(len(entries), bool)
+    for rows, others, _ in index.pairs(near_duplicate):
+        earlier = (others < rows) & alive[others]
+        for row, other in zip(rows[earlier].tolist(), others[earlier].tolist(), strict=True):
+            if not (alive[row] and alive[other]):
+                continue
+            verdict = _compare(entries[other], entries[row], near_duplicate, answer_of)
+            if verdict:
+                entries[row].reject(*verdict)
+                alive[row] = False
+
+
+def _compare(
+    first: Entry, later: Entry, near_duplicate: float, answer_of: AnswerOf
+) -> tuple[str, str] | None:
+    asked, asks = read(first.ask), read(later.ask)
+    value = likeness(asked, asks)
+    said, says = read(answer_of(first)), read(answer_of(later))
+    same = agree(said, says)
+    if value >= near_duplicate:
+        if not same and same_words(asked, asks):
+            return "contradiction", f'asks what {first.id} asks ("{first.ask[:60]}"), answers else'
+        return "near_duplicate", f'{value:.2f} like {first.id} ("{first.ask[:60]}")'
+    if same and similarity(said, says) >= _SAME_ANSWER:
+        return "near_duplicate", f'a variant of {first.id} ("{first.ask[:60]}") with its answer'
+    return None

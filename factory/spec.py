@@ -1,0 +1,328 @@
+"""The persona file as data: one frozen model per section, each field documented by the string under it.
+
+Loads without torch (law 4). Reading YAML and wording the errors is `factory.load`'s work.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+HIDDEN_SUBSTRINGS = (
+    "ada", "tts", "curie", "davinci", "babbage", "whisper", "embedding", "moderation", "dall-e",
+)  # fmt: skip
+"""Model ids with these parts are hidden by LobeChat's generic provider and Open WebUI."""
+
+REWRITTEN_PREFIXES = ("o1", "o3", "o4", "gpt-5")
+"""Model ids with these prefixes are treated as OpenAI reasoning models by Open WebUI and LibreChat."""
+
+
+class Section(BaseModel):
+    """Base of everything a user can write: frozen, no unknown keys, field docs from the strings."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+def _nonblank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a valid regular expression: {error}") from error
+    return pattern
+
+
+Text = Annotated[str, AfterValidator(_nonblank)]
+Pattern = Annotated[str, AfterValidator(_compiles)]
+
+
+# --- rules -------------------------------------------------------------------------------------
+
+
+class MaxWords(Section):
+    """The answer has at most this many words."""
+
+    max_words: int = Field(gt=0)
+    """Words; for Chinese, Japanese and Korean a word is one character, punctuation not counted."""
+
+
+class MinWords(Section):
+    """The answer has at least this many words."""
+
+    min_words: int = Field(gt=0)
+    """Words, counted as in `max_words`."""
+
+
+class Must(Section):
+    """The answer contains a text, or matches a pattern."""
+
+    must: Text
+    """The text to find (any case); with `pattern`, a label for people."""
+    pattern: Pattern | None = None
+    """Regular expression searched for in the answer (any case, `.` matches newlines)."""
+
+
+class MustNot(Section):
+    """The answer does not contain a text, nor match a pattern."""
+
+    must_not: Text
+    """The text that must be absent (any case); with `pattern`, a label for people."""
+    pattern: Pattern | None = None
+    """Regular expression that must not be found in the answer."""
+
+
+class LanguageRule(Section):
+    """The answer is written in this language."""
+
+    language: str = Field(pattern="^[a-z]{2}$")
+    """Two-letter ISO 639-1 code."""
+
+
+class FormatRule(Section):
+    """The answer has this format."""
+
+    format: Literal["plain", "json"]
+    """`plain`: no Markdown; `json`: one JSON value and nothing else."""
+
+
+RULE_KEYS = ("max_words", "min_words", "must", "must_not", "language", "format")
+
+
+def _rule_kind(value: Any) -> str | None:
+    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return next((key for key in RULE_KEYS if key in keys), None)
+
+
+Rule = Annotated[
+    Annotated[MaxWords, Tag("max_words")]
+    | Annotated[MinWords, Tag("min_words")]
+    | Annotated[Must, Tag("must")]
+    | Annotated[MustNot, Tag("must_not")]
+    | Annotated[LanguageRule, Tag("language")]
+    | Annotated[FormatRule, Tag("format")],
+    Discriminator(
+        _rule_kind,
+        custom_error_type="rule_kind",
+        custom_error_message="a rule is a mapping with one of: " + ", ".join(RULE_KEYS),
+    ),
+]
+
+
+# --- seeds and questions -----------------------------------------------------------------------
+
+
+class Seed(Section):
+    """One example pair that shows the voice."""
+
+    instruction: Text
+    """What the user says."""
+    output: Text
+    """What the persona answers."""
+    input: str = ""
+    """Optional material the instruction refers to; appended to it after a blank line."""
+    history: tuple[tuple[str, str], ...] = ()
+    """Earlier turns, oldest first, each `[user, assistant]`."""
+
+
+class NumberExpected(Section):
+    """The answer's last number is this one."""
+
+    number: float
+    """The right value."""
+    tolerance: float = Field(default=0.0, ge=0)
+    """Largest absolute difference that still counts as right."""
+
+
+class Question(Section):
+    """A held-out question; it is never trained on."""
+
+    ask: Text
+    """What the user asks."""
+    expect: Text | tuple[Text, ...] | NumberExpected | None = None
+    """Accepted answer, list of accepted answers, or `{number: 30}`; left out for open questions."""
+
+
+# --- stage sections ----------------------------------------------------------------------------
+
+
+class Curate(Section):
+    """How rows are checked and split."""
+
+    near_duplicate: float = Field(default=0.82, gt=0.5, le=1.0)
+    """Similarity of two instructions from which the later row is dropped as a near-duplicate."""
+    lineage: float = Field(default=0.55, gt=0.3, le=1.0)
+    """Similarity from which two rows are kept in the same split (paraphrases never straddle)."""
+    validation: float = Field(default=0.12, ge=0, le=0.4)
+    """Share of rows held out to watch training."""
+    test: float = Field(default=0.12, gt=0, le=0.4)
+    """Share of rows held out for the scorecard."""
+    rule_breaks: Literal["reject", "warn"] = "reject"
+    """What happens to a row whose answer breaks the persona's own rules."""
+    personal_data: Literal["reject", "warn"] = "warn"
+    """What happens to a row with a secret, e-mail address, phone or card number in it."""
+    language_check: bool = True
+    """Whether rows in another language than the persona's are rejected."""
+
+
+class Tune(Section):
+    """LoRA training; every field left out is chosen from the data and the hardware (`factory plan`)."""
+
+    rank: int | None = Field(default=None, ge=1, le=512)
+    """LoRA rank; usual: 8 or 16."""
+    alpha: int | None = Field(default=None, ge=1, le=1024)
+    """LoRA alpha; usual: twice the rank."""
+    targets: tuple[str, ...] | None = None
+    """Names of the linear layers that get an adapter; usual: all seven projections."""
+    learning_rate: float | None = Field(default=None, gt=0, le=0.1)
+    """Peak learning rate; usual: 1e-5 to 1e-4 for 7B-class models, higher for smaller ones."""
+    epochs: float | None = Field(default=None, gt=0, le=200)
+    """Passes over the training rows; usual: 3 to 5."""
+    batch_size: int | None = Field(default=None, ge=1, le=1024)
+    """Rows per update over all devices (the effective batch)."""
+    warmup: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the updates during which the learning rate climbs."""
+    precision: Literal["fp32", "bf16", "fp16", "qlora"] | None = None
+    """Arithmetic of the frozen base; adapters are always trained in fp32."""
+    max_length: int | None = Field(default=None, ge=16)
+    """Longest row in tokens; rows above it are rejected, never cut."""
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
+        default=("tensorboard",), json_schema_extra={"hashed": False}
+    )
+    """Experiment trackers besides `metrics.jsonl`."""
+
+
+class Merge(Section):
+    """Export and its parity certificate."""
+
+    engines: tuple[str, ...] = ("vllm",)
+    """Engines the merged model is proven on; one that is not installed is listed as missing."""
+    probes: int = Field(default=8, ge=2, le=64)
+    """Number of probe prompts."""
+
+
+class Evaluate(Section):
+    """The scorecard and its gate."""
+
+    graders: tuple[str, ...] = ("accuracy", "rules")
+    """Graders (plug-ins) applied to every answer."""
+    max_new_tokens: int = Field(default=192, ge=8, le=4096)
+    """Longest answer in tokens; an answer that reaches it did not stop by itself."""
+    accuracy_margin: float = Field(default=0.15, ge=0, le=1)
+    """How far accuracy may fall below the base before it counts as a regression."""
+    rules_margin: float = Field(default=0.05, ge=0, le=1)
+    """How far rule compliance may fall below the base before it counts as a regression."""
+    min_stop_rate: float = Field(default=0.8, ge=0, le=1)
+    """Share of answers that must end by themselves, unless the base's own share is lower."""
+
+
+class Release(Section):
+    """What is written on a release."""
+
+    licence: str | None = None
+    """Licence of the released weights, for the model card; the base's own licence still applies."""
+    notes: str | None = None
+    """Free text for the model card."""
+
+
+class Serve(Section):
+    """How the release is served; also how it is sampled in `factory chat`."""
+
+    engine: str = "auto"
+    """Plug-in that runs the model: auto (vllm, else transformers), vllm, transformers, echo."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Default sampling temperature; left out: the base's own generation config."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Default nucleus; left out: the base's own generation config."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Default length limit of an answer, in tokens."""
+    client_system: Literal["append", "ignore", "reject"] = "append"
+    """What happens to a client's own system message: after the persona's, dropped, or refused."""
+
+
+class Spec(Section):
+    """One persona file."""
+
+    name: str
+    """Public model id; lower-case letters, digits, dot, dash, underscore; at most 64 characters."""
+    description: Text
+    """One sentence that says who answers, and how."""
+    language: str = Field(default="en", pattern="^[a-z]{2}$")
+    """Two-letter ISO 639-1 code of the answers."""
+    base: Text = "starter"
+    """`starter`, a local model folder, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct[@revision]."""
+    voice: tuple[Text, ...] = ()
+    """Traits, a few words each."""
+    rules: tuple[Rule, ...] = ()
+    """Checks that every answer must pass."""
+    knowledge: tuple[Text, ...] = ()
+    """Facts the persona must know; they go into its system prompt."""
+    prompt: str | None = None
+    """The system prompt, if you want to write it yourself; an empty text means none."""
+    seeds: tuple[Seed, ...] = ()
+    """Example pairs, written here."""
+    data: tuple[Text, ...] = ()
+    """Files with more pairs, relative to this file: JSON, JSON Lines, CSV; instruction/output, ShareGPT or messages."""
+    questions: tuple[Question, ...] = ()
+    """Held-out questions for the scorecard; 10 to 20 are enough."""
+    random_seed: int = 17
+    """Seed of every random choice: split, initialisation, order."""
+
+    curate: Curate = Curate()
+    """How rows are checked and split."""
+    tune: Tune = Tune()
+    """LoRA training."""
+    merge: Merge = Merge()
+    """Export and its parity certificate."""
+    evaluate: Evaluate = Evaluate()
+    """The scorecard and its gate."""
+    release: Release = Release()
+    """What is written on a release."""
+    serve: Serve = Serve()
+    """How the release is served."""
+
+    @field_validator("name")
+    @classmethod
+    def validate_name(cls, name: str) -> str:
+        """Refuse names that break chat UIs (SERVING checklist, item 5)."""
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ValueError(
+                "must start with a letter or digit and hold only a-z, 0-9, dot, dash, underscore"
+            )
+        for part in HIDDEN_SUBSTRINGS:
+            if part in name:
+                raise ValueError(f"chat UIs hide or misread model ids that contain {part!r}")
+        for prefix in REWRITTEN_PREFIXES:
+            if name.startswith(prefix):
+                raise ValueError(f"chat UIs rewrite requests to model ids that start with {prefix!r}")
+        return name
+
+    @model_validator(mode="after")
+    def validate_sources(self) -> Spec:
+        """A persona needs something to learn from, and rules that can all hold."""
+        if not self.seeds and not self.data:
+            raise ValueError("needs `seeds`, `data`, or both: there is nothing to learn from")
+        longest = min((r.max_words for r in self.rules if isinstance(r, MaxWords)), default=None)
+        shortest = max((r.min_words for r in self.rules if isinstance(r, MinWords)), default=0)
+        if longest is not None and shortest > longest:
+            raise ValueError(f"rules contradict: min_words {shortest} is above max_words {longest}")
+        return self

@@ -1,0 +1,116 @@
+"""release: an immutable, numbered folder with everything needed to serve or audit one persona."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from factory.artifacts import Adapter, Dataset, Model, Release, Scorecard, write_json, write_text
+from factory.base import Base
+from factory.card import model_card
+from factory.contracts import Progress
+from factory.errors import InstrumentInvalid
+from factory.examples import probe_prompts
+from factory.spec import Release as ReleaseConfig
+from factory.spec import Spec
+from factory.store import Stage
+
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+def run(
+    config: ReleaseConfig,
+    /,
+    *,
+    out: Path,
+    progress: Progress,
+    number: int,
+    spec: Spec,
+    prompt: str,
+    base: Base,
+    data: Dataset,
+    adapter: Adapter,
+    model: Model,
+    scorecard: Scorecard,
+) -> dict[str, Any]:
+    """Link weights and papers into one folder.
+
+    Raises:
+        InstrumentInvalid: If the scorecard is not a PASS for exactly these weights (law 9).
+    """
+    card = scorecard.card()
+    if card["verdict"] != "PASS" or card["model_digest"] != model.digest:
+        raise InstrumentInvalid(
+            "only a model that passed is released",
+            got=f"verdict {card['verdict']} for weights {card['model_digest'][:12]}",
+            allowed=f"PASS for weights {model.digest[:12]}",
+        )
+    _link(model.weights, out / "model")
+    _link(adapter.weights, out / "adapter")
+    for source, name in (
+        (scorecard.path / "scorecard.json", "scorecard.json"),
+        (scorecard.path / "answers.jsonl", "answers.jsonl"),
+        (model.path / "certificate.json", "certificate.json"),
+        (adapter.path / "plan.json", "plan.json"),
+        (adapter.path / "metrics.jsonl", "metrics.jsonl"),
+        (adapter.path / "curve.json", "curve.json"),
+        (adapter.path / "loss.png", "loss.png"),
+        (data.path / "report.json", "data.json"),
+    ):
+        _place(source, out / name)
+    write_json(out / "persona.json", spec.model_dump(mode="json"))
+    sampling = {k: base.generation[k] for k in SAMPLING if base.generation.get(k) is not None}
+    chosen = {"temperature": spec.serve.temperature, "top_p": spec.serve.top_p}
+    facts = {
+        "name": spec.name,
+        "number": number,
+        "description": spec.description,
+        "language": spec.language,
+        "base": {"name": base.name, "revision": base.revision, "digest": base.digest},
+        "prompt": prompt,
+        "window": base.window,
+        "sampling": {**sampling, **{k: v for k, v in chosen.items() if v is not None}},
+        "max_tokens": spec.serve.max_tokens,
+        "client_system": spec.serve.client_system,
+        "engine": spec.serve.engine,
+        "model_digest": model.digest,
+        "adapter_digest": adapter.digest,
+        "template_sha256": base.format.template_sha256,
+        "eos_token_ids": base.stop_ids,
+        "dtype": "float32" if base.parameters <= 1e9 else "bfloat16",
+        "probes": _probes(adapter, base, data, prompt),
+        "versions": model.manifest.recorded["versions"],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(out / "release.json", facts)
+    write_text(out / "README.md", model_card(spec, facts, card, data.report(), model.certificate()))
+    return {"number": number}
+
+
+def _probes(adapter: Adapter, base: Base, data: Dataset, prompt: str) -> list[dict[str, Any]]:
+    conversations = probe_prompts(data, prompt, 2)
+    return [
+        {"messages": messages, "prompt_ids": p["prompt_ids"], "token_ids": p["token_ids"]}
+        for messages, p in zip(conversations, adapter.probes(), strict=False)
+    ]
+
+
+def _place(source: Path, target: Path) -> None:
+    """Hard-link where the file system can, copy where it cannot."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            _place(file, target / file.relative_to(source))
+
+
+STAGE = Stage("release", version=1, makes=Release, run=run)

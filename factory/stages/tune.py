@@ -1,0 +1,92 @@
+"""tune: rows to a LoRA adapter, with the chat format proven first and the loss curve judged after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from factory.artifacts import Adapter, Dataset, write_json
+from factory.base import Base
+from factory.certificate import PROBE_TOKENS
+from factory.contracts import Progress
+from factory.curve import judge
+from factory.examples import examples, probe_prompts
+from factory.hardware import detect
+from factory.plan import Plan, choose
+from factory.spec import Tune
+from factory.store import Stage
+
+PROBES = 64
+"""Prompts recorded from the adapter in memory: as many as `merge.probes` can ask for."""
+
+
+def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str) -> Plan:
+    """The plan for this data on this machine; what `factory plan` shows and `run` follows."""
+    lengths = [len(e.input_ids) for e in examples(base, data.split("train"), prompt)]
+    return choose(tune, base, lengths, len(data.split("validation")), detect())
+
+
+def run(
+    config: Tune,
+    /,
+    *,
+    out: Path,
+    progress: Progress,
+    data: Dataset,
+    base: Base,
+    prompt: str,
+    random_seed: int,
+) -> dict[str, Any]:
+    """Train, keep the best adapter by held-out loss, judge the curve."""
+    progress(note="checking the chat format")
+    base.format.preflight()
+    rows = examples(base, data.split("train"), prompt)
+    held_out = examples(base, data.split("validation"), prompt)
+    plan = plan_for(config, base, data, prompt)
+    write_json(out / "plan.json", plan.entries())
+
+    progress(note="loading torch")
+    from factory.model.device import prove_tokenizer
+    from factory.model.lora import train
+    from factory.model.score import generate
+    from factory.report.plot import loss_plot
+
+    prove_tokenizer(base)
+    trained = train(
+        base, rows, held_out, plan,
+        out=out, progress=progress, seed=random_seed, report_to=config.report_to,
+    )  # fmt: skip
+    prompts = [base.format.prompt_ids(m) for m in probe_prompts(data, prompt, PROBES)]
+    found = generate(trained.model, prompts, stop_ids=base.stop_ids, max_new_tokens=PROBE_TOKENS)
+    write_json(
+        out / "probes.json",
+        [
+            {
+                "prompt_ids": ids,
+                "token_ids": g.token_ids,
+                "log_probabilities": g.log_probabilities,
+                "margins": g.margins,
+                "stopped": g.stopped,
+            }
+            for ids, g in zip(prompts, found, strict=True)
+        ],
+    )
+    metrics = Adapter.entries(out)
+    curve = judge(metrics, trained.best_step, trained.stopped_early)
+    write_json(out / "curve.json", curve)
+    write_json(out / "notes.json", trained.notes)
+    loss_plot(metrics, out / "loss.png", title=f"{base.name}: {curve['verdict']}")
+    last = [m["loss"] for m in metrics if "loss" in m]
+    watched = [m["validation_loss"] for m in metrics if "validation_loss" in m]
+    return {
+        "rows": len(rows),
+        "updates": metrics[-1]["step"],
+        "loss": last[-1],
+        "validation_loss": min(watched) if watched else None,
+        "curve": curve["verdict"],
+        "rows_per_step": trained.rows_per_step,
+        "plan": {c.name: c.value for c in plan.choices},
+    }
+
+
+STAGE = Stage("tune", version=1, makes=Adapter, run=run, continues=True)

@@ -1,0 +1,1 @@
+"""From a tested release to an OpenAI-compatible endpoint."""

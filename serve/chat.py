@@ -1,0 +1,132 @@
+"""A conversation in the terminal, over the same endpoint that chat UIs use."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from factory.errors import FactoryError, UsageError
+
+HELP = "/reset starts over, /quit ends (so does Ctrl-C)"
+
+Read = Callable[[str], str]
+Write = Callable[[str], object]
+
+
+def chat(
+    root: Path,
+    ref: str,
+    *,
+    url: str,
+    key: str | None,
+    engine: str,
+    read: Read = input,
+    write: Write = sys.stdout.write,
+) -> None:
+    """Talk to a release until the user has had enough.
+
+    An endpoint that is already running is used; otherwise the release is served for the length of
+    the conversation, and nobody else can reach it.
+
+    Args:
+        root: `$FACTORY_HOME`.
+        ref: NAME or NAME@N.
+        url: Where an endpoint may be running, without `/v1`.
+        key: Its key, or None.
+        engine: Plug-in to use if none is running, or `auto`.
+        read: Asks for a line, given a prompt; raises EOFError at the end.
+        write: Prints text as it comes.
+
+    Raises:
+        UsageError: If there is no such release, or a running endpoint refuses the key.
+        FactoryError: If the release did not pass, its engine fails, or the endpoint breaks off.
+    """
+    if _serves(url, ref, key):
+        converse(url, ref, key, read=read, write=write)
+        return
+    with _own_endpoint(root, ref, engine, write) as (own_url, own_key):
+        converse(own_url, ref, own_key, read=read, write=write)
+
+
+def _serves(url: str, ref: str, key: str | None) -> bool:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        response = httpx.get(f"{url}/v1/models/{ref}", headers=headers, timeout=3, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    if response.status_code == 401:
+        raise UsageError(
+            "the endpoint wants a key",
+            where=url,
+            hint="set the environment variable FACTORY_API_KEY to it",
+        )
+    return response.status_code == 200
+
+
+@contextmanager
+def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[tuple[str, str]]:
+    from serve.app import create_app
+    from serve.listening import claim_port, running, stoppable
+    from serve.startup import prepare, started
+
+    key = secrets.token_urlsafe(24)
+
+    def announce(line: str) -> None:
+        write(f"{line}\n")
+
+    with stoppable():
+        releases = prepare(root, [ref], allow_ungated=False, announce=announce)
+        with started(root, releases, engine=engine, announce=announce) as served:
+            with claim_port("127.0.0.1", 0, key=key) as door:
+                with running(create_app(served, key=key), door):
+                    yield f"http://127.0.0.1:{door.getsockname()[1]}", key
+
+
+def converse(url: str, model: str, key: str | None, *, read: Read, write: Write) -> None:
+    """The loop: read a line, stream the answer; the conversation so far goes along every time."""
+    from openai import APIError, OpenAI
+
+    write(f"{model}: {HELP}\n")
+    messages: list[Any] = []
+    with OpenAI(base_url=f"{url}/v1", api_key=key or "none", max_retries=0) as client:
+        while True:
+            try:
+                said = read("\nyou: ").strip()
+                if said == "/quit":
+                    return
+                if said == "/reset":
+                    messages.clear()
+                    write("(a new conversation)\n")
+                if not said or said.startswith("/"):
+                    continue
+                messages.append({"role": "user", "content": said})
+                write(f"{model}: ")
+                answer = _stream(client, model, messages, write)
+                messages.append({"role": "assistant", "content": answer})
+            except (EOFError, KeyboardInterrupt):
+                write("\n")
+                return
+            except APIError as error:
+                if getattr(error, "code", None) != "context_length_exceeded":
+                    raise FactoryError(
+                        "the endpoint failed", where=url, got=error.message
+                    ) from error
+                messages.pop()
+                write("(the conversation is too long for this model; /reset starts over)\n")
+
+
+def _stream(client: Any, model: str, messages: list[Any], write: Write) -> str:
+    parts = []
+    with client.chat.completions.create(model=model, messages=messages, stream=True) as stream:
+        for chunk in stream:
+            if chunk.choices and (text := chunk.choices[0].delta.content):
+                parts.append(text)
+                write(text)
+    write("\n")
+    return "".join(parts)

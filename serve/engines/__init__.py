@@ -1,0 +1,1 @@
+"""The engines that ship; each is found by its entry point and nothing here imports a library."""

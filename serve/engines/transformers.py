@@ -1,0 +1,50 @@
+"""The fallback engine: the same contract with transformers alone, in this process."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from factory.contracts import Endpoint
+from factory.errors import EngineError
+from serve.engines.hosting import hosted
+
+
+class TransformersEngine:
+    """Runs the model with transformers, one answer at a time."""
+
+    name = "transformers"
+
+    @staticmethod
+    def available() -> str | None:
+        """None if torch and transformers are installed."""
+        for module in ("torch", "transformers"):
+            if importlib.util.find_spec(module) is None:
+                return f"{module} is not installed"
+        return None
+
+    @contextmanager
+    def serve(
+        self, model_dir: Path, *, model: str, max_model_len: int, options: dict[str, Any]
+    ) -> Iterator[Endpoint]:
+        """See `factory.contracts.Engine`.
+
+        Raises:
+            EngineError: If the folder cannot be loaded.
+        """
+        from serve.engines.generation import Generator
+
+        try:
+            brain = Generator.load(model_dir, options.get("dtype", "auto"))
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            raise EngineError(
+                "transformers cannot load this model",
+                where=str(model_dir),
+                got=f"{type(error).__name__}: {str(error)[:300]}",
+                hint="run `factory doctor`",
+            ) from error
+        with hosted(brain, model=model, max_model_len=max_model_len) as endpoint:
+            yield endpoint

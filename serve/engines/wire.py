@@ -1,0 +1,211 @@
+"""The OpenAI-compatible surface of an engine that runs in this process: one app for every such engine.
+
+It speaks to our own gateway and to the parity certificate only, over a Unix socket in a private folder,
+and answers in vLLM's dialect (`return_token_ids`). One answer is generated at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import iterate_in_threadpool
+
+from factory.contracts import Message
+from serve.disconnect import ClientGoneError, until_gone
+from serve.relay import DONE, EventStream, event
+
+
+class Ask(BaseModel):
+    """One request, as the gateway builds it; unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    messages: list[Message]
+    max_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    stop: list[str] = []
+    logprobs: bool = False
+    top_logprobs: int = 0
+    stream: bool = False
+    stream_options: dict[str, bool | None] | None = None
+    return_token_ids: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A step of an answer: new text, the tokens it took, and on the last piece why it ended."""
+
+    text: str
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class Brain(Protocol):
+    """What differs between in-process engines."""
+
+    def prompt_ids(self, messages: list[Message]) -> list[int]:
+        """Ids of the generation prompt. Raises ValueError if the template refuses the messages."""
+        ...
+
+    def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
+        """The answer step by step; the last piece has a finish reason."""
+        ...
+
+
+def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> FastAPI:
+    """The app of one engine.
+
+    Args:
+        brain: What answers.
+        model: The name it is known by.
+        max_model_len: Context window in tokens.
+        key: Bearer token every request but `/health` must carry.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    turn = asyncio.Lock()
+
+    @app.get("/health")
+    async def health() -> Response:
+        return Response()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        given = request.headers.get("authorization", "")
+        if not secrets.compare_digest(given.encode(), f"Bearer {key}".encode()):
+            return _refusal(401, "wrong key")
+        try:
+            ask = Ask.model_validate_json(await request.body())
+            prompt_ids = brain.prompt_ids(ask.messages)
+        except ValueError as error:
+            return _refusal(400, str(error))
+        room = max_model_len - len(prompt_ids)
+        if room < 1:
+            return _refusal(400, f"{len(prompt_ids)} prompt tokens, the window has {max_model_len}")
+        ask = ask.model_copy(update={"max_tokens": min(ask.max_tokens, room)})
+        answer = _Answer(model, prompt_ids, ask)
+        pieces = _in_turn(turn, until_stop(brain.pieces(prompt_ids, ask), ask.stop))
+        if ask.stream:
+            return EventStream(answer.events(pieces), {})
+        try:
+            return JSONResponse(await until_gone(request.receive, answer.whole(pieces)))
+        except ClientGoneError:
+            return Response(status_code=499)
+
+    return app
+
+
+def _refusal(status: int, message: str) -> Response:
+    kind = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return JSONResponse({"error": kind}, status)
+
+
+async def _in_turn(turn: asyncio.Lock, pieces: Iterator[Piece]) -> AsyncGenerator[Piece]:
+    async with turn:
+        async for piece in iterate_in_threadpool(pieces):
+            yield piece
+
+
+def until_stop(pieces: Iterable[Piece], stops: list[str]) -> Iterator[Piece]:
+    """End at the first stop string, which is not part of the answer.
+
+    Text that might be the beginning of a stop string is held back until that is decided.
+    """
+    held = ""
+    keep = max(map(len, stops), default=1) - 1
+    for piece in pieces:
+        held += piece.text
+        ends = [at for stop in stops if (at := held.find(stop)) >= 0]
+        if ends:
+            yield Piece(held[: min(ends)], piece.token_ids, piece.logprobs, "stop")
+            return
+        cut = len(held) if piece.finish_reason else max(len(held) - keep, 0)
+        yield Piece(held[:cut], piece.token_ids, piece.logprobs, piece.finish_reason)
+        held = held[cut:]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Wraps pieces into responses or chunks."""
+
+    model: str
+    prompt_ids: list[int]
+    ask: Ask
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+    count: int = 0
+    """Tokens generated so far."""
+
+    async def whole(self, pieces: AsyncGenerator[Piece]) -> dict[str, Any]:
+        """Everything at once."""
+        text, ids, logprobs, reason = "", [], [], None
+        async with aclosing(pieces):
+            async for piece in pieces:
+                text += piece.text
+                ids += piece.token_ids
+                logprobs += piece.logprobs
+                reason = piece.finish_reason
+        self.count = len(ids)
+        message = {"role": "assistant", "content": text}
+        choice = self._choice("message", message, logprobs, reason, ids)
+        part = self._part("chat.completion", [choice])
+        if self.ask.return_token_ids:
+            part["prompt_token_ids"] = self.prompt_ids
+        return {**part, "usage": self._usage()}
+
+    async def events(self, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
+        """Server-sent events."""
+        kind = "chat.completion.chunk"
+        opening = self._choice("delta", {"role": "assistant", "content": ""}, [], None, [])
+        first = self._part(kind, [opening])
+        if self.ask.return_token_ids:
+            first["prompt_token_ids"] = self.prompt_ids
+        yield event(first)
+        async with aclosing(pieces):
+            async for p in pieces:
+                self.count += len(p.token_ids)
+                if p.text or p.logprobs or p.finish_reason:
+                    delta = {"content": p.text}
+                    choice = self._choice("delta", delta, p.logprobs, p.finish_reason, p.token_ids)
+                    yield event(self._part(kind, [choice]))
+        if (self.ask.stream_options or {}).get("include_usage"):
+            yield event({**self._part(kind, []), "usage": self._usage()})
+        yield DONE
+
+    def _part(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        made = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return {**made, "choices": choices}
+
+    def _choice(
+        self, key: str, value: Any, logprobs: list[Any], reason: str | None, ids: list[int]
+    ) -> dict[str, Any]:
+        choice = {"index": 0, key: value, "logprobs": None, "finish_reason": reason}
+        if logprobs:
+            choice["logprobs"] = {"content": logprobs}
+        if self.ask.return_token_ids:
+            choice["token_ids"] = ids
+        return choice
+
+    def _usage(self) -> dict[str, int]:
+        prompt = len(self.prompt_ids)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": self.count,
+            "total_tokens": prompt + self.count,
+        }

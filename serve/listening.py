@@ -1,0 +1,158 @@
+"""The front door: a port that is ours before anything is loaded, and a clean end on any signal."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from factory.errors import UsageError
+
+DRAIN = 30
+"""Seconds that answers in flight may take after a signal; a second signal ends them at once."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a socket bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def claim_port(host: str, port: int, *, key: str | None) -> Iterator[socket.socket]:
+    """A bound socket, so that nobody can take the port while the model loads.
+
+    Raises:
+        UsageError: If the port is taken (names by whom), not ours to take, or open without a key.
+    """
+    if not key and not is_loopback(host):
+        raise UsageError(
+            "an endpoint that other machines can reach needs a key",
+            where="--host",
+            got=host,
+            allowed="127.0.0.1 without a key, or any address with one",
+            hint="set the environment variable FACTORY_API_KEY",
+        )
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise UsageError("no such address", where="--host", got=host) from error
+    with socket.socket(family, socket.SOCK_STREAM) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind(address)
+        except OSError as error:
+            raise _refused(error, host, port) from error
+        yield door
+
+
+def _refused(error: OSError, host: str, port: int) -> UsageError:
+    if error.errno == errno.EADDRINUSE:
+        owner = listener(port)
+        return UsageError(
+            "the port is in use",
+            where=f"{host}:{port}",
+            got=owner or "another user's process",
+            hint=f"stop it, or choose another port: --port {port + 1}",
+        )
+    return UsageError(
+        "cannot listen on this address",
+        where=f"{host}:{port}",
+        got=error.strerror,
+        hint="choose another address with --host, or a port above 1023 with --port",
+    )
+
+
+def listener(port: int) -> str | None:
+    """The process that listens on a TCP port, `name (process N)`, if we may know it."""
+    sockets = {
+        f"socket:[{fields[9]}]"
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for fields in map(str.split, _lines(table)[1:])
+        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port
+    }
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) in sockets:
+                name = (link.parents[1] / "comm").read_text().strip()
+                return f"{name} (process {link.parts[2]})"
+        except OSError:  # ended meanwhile, or another user's
+            continue
+    return None
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        return Path(file).read_text().splitlines()
+    except OSError:
+        return []
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Turn SIGTERM into an orderly exit, so that engines are stopped whatever we are doing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run(app: Any, door: socket.socket) -> None:
+    """Serve until a signal; returns after the last answer, or after DRAIN seconds."""
+    _server(app).run(sockets=[door])
+
+
+@contextmanager
+def running(app: Any, door: socket.socket) -> Iterator[None]:
+    """Serve from a thread of this process for the length of the block."""
+    server = _server(app)
+    thread = threading.Thread(target=lambda: server.run(sockets=[door]), daemon=True)
+    thread.start()
+    try:
+        _wait(lambda: server.started or not thread.is_alive())
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(app: Any) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN,
+        )
+    )
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    while not done():
+        pause.wait(0.01)

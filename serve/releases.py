@@ -1,0 +1,129 @@
+"""Which release a public name points to, and whether it may be served (law 9)."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, payload_digest
+from factory.errors import FactoryError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The outcome of looking at a release; `doubts` is empty if and only if it is gated."""
+
+    release: Release
+    doubts: tuple[str, ...]
+
+    @property
+    def gated(self) -> bool:
+        """Whether every file is the one that passed."""
+        return not self.doubts
+
+
+def find(root: Path, ref: str) -> Release:
+    """The release that NAME (the newest) or NAME@N means.
+
+    Its files are not looked at yet; `admit` does that.
+
+    Args:
+        root: `$FACTORY_HOME`.
+        ref: What the user wrote.
+
+    Raises:
+        UsageError: If there is no such release; names the nearest and those that exist.
+    """
+    name, _, number = ref.partition("@")
+    known = _known(root)
+    if not known:
+        raise UsageError(
+            "there are no releases yet",
+            where=str(root / "releases"),
+            got=ref,
+            hint="build one first: `factory build FILE`",
+        )
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1, 0.5)
+        raise UsageError(
+            "no release of this name",
+            got=ref,
+            allowed=", ".join(sorted(known)),
+            hint=f"did you mean {close[0]}?" if close else "build it first: `factory build FILE`",
+        )
+    numbers = known[name]
+    if "@" in ref and (not number.isdecimal() or int(number) not in numbers):
+        raise UsageError(
+            f"{name} has no such release",
+            got=ref,
+            allowed=", ".join(f"{name}@{n}" for n in sorted(numbers)),
+            hint=f"leave the number out to take the newest, {name}@{max(numbers)}",
+        )
+    path = root / "releases" / name / str(int(number) if number else max(numbers))
+    try:
+        manifest = Manifest.model_validate_json((path / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FactoryError(
+            "this release has no readable manifest",
+            where=str(path / MANIFEST),
+            hint="build again, or serve another release",
+        ) from error
+    return Release(path, manifest)
+
+
+def _known(root: Path) -> dict[str, list[int]]:
+    """Finished releases: persona name to numbers."""
+    found: dict[str, list[int]] = {}
+    for manifest in (root / "releases").glob(f"*/*/{MANIFEST}"):
+        if manifest.parent.name.isdecimal():
+            found.setdefault(manifest.parent.parent.name, []).append(int(manifest.parent.name))
+    return found
+
+
+def admit(release: Release, *, allow_ungated: bool) -> Admission:
+    """Read every file of a release and decide whether it may be served.
+
+    Args:
+        release: From `find`.
+        allow_ungated: Whether the operator wants it served whatever it is.
+
+    Raises:
+        FactoryError: If it is not exactly what passed the gate and `allow_ungated` is off.
+    """
+    doubts = tuple(_altered(release)) or tuple(_unproven(release))
+    if doubts and not allow_ungated:
+        raise FactoryError(
+            f"{release.path.parent.name}@{release.number} is not what passed the gate",
+            where=str(release.path),
+            got="; ".join(doubts[:3]),
+            allowed="the very files that were tested, with a PASS scorecard",
+            hint="build again or serve another release; `--allow-ungated` serves it marked as such",
+        )
+    return Admission(release, doubts)
+
+
+def _altered(release: Release) -> list[str]:
+    listed = release.manifest.files
+    doubts = []
+    for name, entry in listed.items():
+        file = release.path / name
+        if not file.is_file():
+            doubts.append(f"{name} is missing")
+        elif hash_file(file) != entry.sha256:
+            doubts.append(f"the content of {name} was altered")
+    found = {f.relative_to(release.path).as_posix() for f in release.path.rglob("*") if f.is_file()}
+    doubts += [f"{name} was added" for name in sorted(found - set(listed) - {MANIFEST})]
+    return doubts
+
+
+def _unproven(release: Release) -> list[str]:
+    """Whether the scorecard is a PASS for these weights; the digest is computed, not believed."""
+    card, facts = release.card(), release.facts()
+    weights = payload_digest(release.manifest.files, Model.payload)
+    doubts = []
+    if card.get("verdict") != "PASS":
+        doubts.append(f"its scorecard says {card.get('verdict')}")
+    if not weights == facts.get("model_digest") == card.get("model_digest"):
+        doubts.append("its scorecard is about other weights")
+    return doubts

@@ -1,0 +1,74 @@
+"""One persona as it is being served: what its release says, and the endpoint that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from factory.chat import ChatFormat
+from factory.contracts import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Release facts beside a healthy endpoint."""
+
+    name: str
+    """Public model id."""
+    number: int
+    description: str
+    prompt: str
+    """The persona's system prompt; never leaves the process except towards the engine."""
+    window: int
+    """Context window in tokens, prompt and answer together."""
+    sampling: Mapping[str, float]
+    """Defaults for what a client leaves out."""
+    max_tokens: int
+    """Default length limit of an answer, in tokens."""
+    client_system: Literal["append", "ignore", "reject"]
+    created: int
+    """When it was released, in seconds since 1970."""
+    gated: bool
+    """Whether answers come from weights that passed the gate."""
+    endpoint: Endpoint
+    format: ChatFormat
+
+    @property
+    def ref(self) -> str:
+        """NAME@N."""
+        return f"{self.name}@{self.number}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every response about this persona says."""
+        marked = {} if self.gated else {"x-persona-factory-ungated": "true"}
+        return {"x-persona-factory-release": self.ref, **marked}
+
+    @classmethod
+    def of(
+        cls, facts: Mapping[str, Any], *, gated: bool, endpoint: Endpoint, format: ChatFormat
+    ) -> Served:
+        """From a release's `release.json`.
+
+        Args:
+            facts: The parsed file.
+            gated: Whether its weights passed and are what answers.
+            endpoint: A healthy engine with its weights.
+            format: Its chat format.
+        """
+        return cls(
+            name=facts["name"],
+            number=facts["number"],
+            description=facts["description"],
+            prompt=facts["prompt"],
+            window=facts["window"],
+            sampling=facts["sampling"],
+            max_tokens=facts["max_tokens"],
+            client_system=facts["client_system"],
+            created=int(datetime.fromisoformat(facts["created"]).timestamp()),
+            gated=gated,
+            endpoint=endpoint,
+            format=format,
+        )

@@ -1,0 +1,147 @@
+"""Hyperparameters: chosen from data and hardware, overridable, and explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from factory.errors import UsageError
+from factory.hardware import GIB, Gpu, Hardware
+from factory.plan import PROJECTIONS, choose, rate_prior
+from factory.spec import Tune
+
+LAPTOP = Hardware(2, 8 * GIB, frozenset({"avx2"}), ())
+SERVER = Hardware(16, 64 * GIB, frozenset({"avx2", "avx512f", "avx512_bf16"}), ())
+CONSUMER = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("RTX 4070", 12 * GIB, (8, 9)),))
+OLD = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("T4", 16 * GIB, (7, 5)),))
+
+
+@dataclass
+class Described:
+    """A base model by its numbers alone: choosing needs no weights."""
+
+    billions: float
+    hidden_size: int
+    layers: int
+    model_type: str = "llama"
+    dtype: str = "BF16"
+    window: int = 4096
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.config = {"model_type": self.model_type, "num_hidden_layers": self.layers}
+
+    @property
+    def parameters(self) -> int:
+        return int(self.billions * 1e9)
+
+    @property
+    def headers(self) -> dict[str, dict[str, Any]]:
+        named = {
+            f"model.layers.0.x.{name}.weight": {"dtype": self.dtype, "shape": [4, 4]}
+            for name in PROJECTIONS
+        }
+        return named | {"lm_head.weight": {"dtype": self.dtype, "shape": [4, 4]}}
+
+
+TINY = Described(0.007, 256, 7)
+SEVEN = Described(7.0, 4096, 32)
+HUGE = Described(70.0, 8192, 80)
+
+
+def plan(tune: Tune = Tune(), base: Any = TINY, rows: int = 100, hardware: Hardware = LAPTOP) -> Any:  # noqa: B008
+    return choose(tune, base, [60] * rows, 12, hardware)
+
+
+def test_updates_are_chosen_first_and_epochs_follow() -> None:
+    for rows in (40, 80, 100, 150, 200):
+        chosen = plan(rows=rows)
+        assert 3 <= chosen["epochs"] <= 8
+        assert 60 <= chosen.updates <= 135
+    assert plan(rows=40)["batch_size"] == 4
+    assert plan(rows=100)["batch_size"] == 8
+
+
+def test_the_rate_follows_the_size_law() -> None:
+    # tinker-cookbook's prior for an 8B Llama: 2.9e-4 at batch 128, 7e-5 at batch 8, 1.1e-4 when short
+    assert rate_prior(Described(8.0, 4096, 32), 8)[0] == pytest.approx(1.1e-4, rel=0.1)
+    assert rate_prior(Described(4.0, 2560, 36, "qwen3"), 8)[0] == pytest.approx(1.8e-4, rel=0.1)
+    assert rate_prior(TINY, 8)[0] > rate_prior(SEVEN, 8)[0]
+
+
+def test_every_choice_has_a_reason_and_says_whose_it_is() -> None:
+    chosen = plan(Tune(rank=8))
+    assert all(choice.reason for choice in chosen.choices)
+    assert {c.name for c in chosen.choices if c.source == "yours"} == {"rank"}
+    assert chosen["rank"] == 8
+    assert chosen["alpha"] == 16
+
+
+@pytest.mark.parametrize(
+    ("tune", "name", "warning"),
+    [
+        (Tune(rank=256), "rank", "more memory"),
+        (Tune(rank=2), "rank", "too little room"),
+        (Tune(learning_rate=0.05), "learning_rate", "unstable"),
+        (Tune(learning_rate=1e-6), "learning_rate", "hardly moves"),
+        (Tune(epochs=30), "epochs", "memorises"),
+        (Tune(epochs=1), "epochs", "barely trained"),
+        (Tune(batch_size=64), "batch_size", "fewer updates"),
+    ],
+)
+def test_unusual_values_are_allowed_with_a_warning(tune: Tune, name: str, warning: str) -> None:
+    chosen = plan(tune)
+    assert chosen[name] == getattr(tune, name)
+    assert warning in next(c.warning for c in chosen.choices if c.name == name)
+
+
+def test_usual_values_draw_no_warning() -> None:
+    chosen = plan(Tune(rank=8, epochs=4, batch_size=4))
+    assert [c.warning for c in chosen.choices if c.warning] == []
+
+
+@pytest.mark.parametrize(
+    ("base", "hardware", "precision"),
+    [
+        (TINY, LAPTOP, "fp32"),
+        (TINY, SERVER, "bf16"),
+        (SEVEN, Hardware(8, 64 * GIB, frozenset(), (Gpu("A100", 80 * GIB, (8, 0)),)), "bf16"),
+        (SEVEN, CONSUMER, "qlora"),
+        (TINY, OLD, "fp16"),
+    ],
+)
+def test_precision_follows_the_hardware(base: Any, hardware: Hardware, precision: str) -> None:
+    assert plan(base=base, hardware=hardware)["precision"] == precision
+
+
+def test_a_base_that_fits_nowhere_is_refused_with_the_numbers() -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(base=HUGE, hardware=CONSUMER)
+    assert "70.00B" in str(caught.value)
+    assert "12.0 GiB" in str(caught.value)
+
+
+def test_a_target_that_is_no_layer_is_refused_with_the_layers() -> None:
+    for name in ("query_key_value", "lm_head"):
+        with pytest.raises(UsageError) as caught:
+            plan(Tune(targets=(name,)))
+        assert "q_proj" in str(caught.value)
+
+
+def test_lm_head_is_never_adapted() -> None:
+    assert set(plan()["targets"]) == set(PROJECTIONS)
+
+
+def test_nothing_to_train_on_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no row is left"):
+        plan(rows=0)
+
+
+def test_more_data_takes_longer_and_longer_rows_more_memory() -> None:
+    short = choose(Tune(), TINY, [60] * 100, 12, LAPTOP)
+    long = choose(Tune(), TINY, [600] * 100, 12, LAPTOP)
+    assert long.seconds > short.seconds
+    assert long.memory > short.memory
+    assert long["max_length"] >= 600
