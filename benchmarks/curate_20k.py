@@ -2,9 +2,10 @@
 
     python benchmarks/curate_20k.py [ROWS ...]
 
-Rows are synthetic English pairs of many topics, with duplicates, near-duplicates, contradictions and
-spoiled rows planted among them. Each size runs in a process of its own, so that the peak memory is
-its own; the last column says how many of the planted rows were found.
+Rows are synthetic English pairs of many topics, with duplicates, near-duplicates, contradictions
+and spoiled rows planted among them. Each size runs in a process of its own, so that the peak memory
+is its own; the last column says how many of the planted rows were met, and how many good ones were
+taken for bad.
 """
 
 from __future__ import annotations
@@ -23,41 +24,53 @@ from typing import Any
 
 BAR_SECONDS = 60
 
-VERBS = (
+
+def listed(text: str, mark: str) -> list[str]:
+    """The parts of a text between marks."""
+    return text.split(mark)
+
+
+VERBS = listed(
     "clean fix paint store carry choose sell build repair measure wash cut fold lift plant water "
     "sharpen polish cook freeze dry pack label sort hang move draw sew glue weigh heat cool wrap "
-    "open lock test rent borrow lend photograph replace"
-).split()
-NOUNS = (
+    "open lock test rent borrow lend photograph replace",
+    " ",
+)
+NOUNS = listed(
     "kettle bicycle curtain shelf lamp carpet window garden tent violin camera sofa ladder fence "
     "jacket blanket mirror clock radio candle basket bottle guitar piano knife pan oven drawer "
-    "pillow mattress umbrella suitcase puzzle kite boat canoe engine mower rake shovel hammer drill "
-    "screw hinge door roof gutter chimney stove sink faucet pipe hose bucket sponge towel broom"
-).split()
-ADJECTIVES = (
+    "pillow mattress umbrella suitcase puzzle kite boat canoe engine mower rake shovel hammer "
+    "drill screw hinge door roof gutter chimney stove sink faucet pipe hose bucket sponge towel",
+    " ",
+)
+ADJECTIVES = listed(
     "old wooden heavy tiny broken cheap silver round narrow wet dusty noisy soft bright empty tall "
-    "short antique plastic foreign woollen rusty hollow flat loose stiff sticky warm frozen spare"
-).split()
-PLACES = (
+    "short antique plastic foreign woollen rusty hollow flat loose stiff sticky warm frozen spare",
+    " ",
+)
+PLACES = listed(
     "in a small kitchen|before the winter|without a car|for my grandmother|on a balcony|at night|"
     "during a move|in the garage|after a storm|with two children|on a tight budget|by myself|"
     "in the rain|for a school fair|at the lake|before the guests come|in an attic|on a train|"
-    "next to a busy road|with one hand"
-).split("|")
-ASKS = (
+    "next to a busy road|with one hand",
+    "|",
+)
+ASKS = listed(
     "How do I {verb} a {adjective} {noun} {place}?|What should I know to {verb} the {noun} of a "
     "{adjective} {other} {place}?|Is it a mistake to {verb} {adjective} {noun}s {place}?|My "
-    "{adjective} {noun} fell on the {other} {place}. Can I still {verb} it?|Who can {verb} a {noun} "
-    "and a {adjective} {other} {place}?|Explain why people {verb} a {noun} {place}, even a "
-    "{adjective} {other}."
-).split("|")
-ANSWERS = (
+    "{adjective} {noun} fell on the {other} {place}. Can I still {verb} it?|Who can {verb} a "
+    "{noun} and a {adjective} {other} {place}?|Explain why people {verb} a {noun} {place}, even a "
+    "{adjective} {other}.",
+    "|",
+)
+ANSWERS = listed(
     "Start with the {noun}, because the {other} can wait. {Verb} it slowly and keep a {adjective} "
     "cloth near.|First {verb} one corner and see what the {noun} does. If it holds, do the rest of "
     "the {adjective} {other}.|Ask a friend to hold the {other} while you {verb} the {noun}. It is "
     "{adjective} work, but it takes only ten minutes.|Leave the {noun} alone until it is dry. Then "
-    "{verb} it and put the {adjective} {other} back where it was."
-).split("|")
+    "{verb} it and put the {adjective} {other} back where it was.",
+    "|",
+)
 
 
 def fill(template: str, chance: random.Random) -> str:
@@ -74,11 +87,11 @@ def fill(template: str, chance: random.Random) -> str:
     )
 
 
-def synthetic(count: int) -> tuple[list[dict[str, str]], Counter[str]]:
-    """Rows, and how many were planted for each reason."""
+def synthetic(count: int) -> tuple[list[dict[str, str]], list[str]]:
+    """Rows, and what was planted in each (an empty text for a good row)."""
     chance = random.Random(count)
     rows: list[dict[str, str]] = []
-    planted = Counter[str]()
+    planted: list[str] = []
     while len(rows) < count:
         row = {
             "instruction": fill(chance.choice(ASKS), chance),
@@ -94,20 +107,24 @@ def synthetic(count: int) -> tuple[list[dict[str, str]], Counter[str]]:
         if kind == "duplicate":
             row = dict(twin)
         elif kind == "near_duplicate":
-            row = {"instruction": f"Please tell me: {twin['instruction']}", "output": twin["output"]}
+            row = {
+                "instruction": f"Please tell me: {twin['instruction']}",
+                "output": twin["output"],
+            }
         elif kind == "contradiction":
             row["instruction"] = twin["instruction"].replace("?", " ?")
         elif kind == "mojibake":
             row["output"] = row["output"].replace(".", " \u00e2\u20ac\u201d good.", 1)
         elif kind == "boilerplate":
             row["output"] = "As an AI language model, " + row["output"]
-        planted[kind] += bool(kind)
+        planted.append(kind)
         rows.append(row)
     return rows, planted
 
 
 def measure(count: int) -> dict[str, Any]:
     """Gather and curate so many rows in this process."""
+    from factory.artifacts import read_jsonl
     from factory.base import resolve
     from factory.spec import Curate, Question
     from factory.stages import curate, gather
@@ -141,14 +158,16 @@ def measure(count: int) -> dict[str, Any]:
         dataset = store.make(curate.STAGE, "c", Curate(), inputs, quiet)
         ended = time.monotonic()
         report = dataset.report()
-    found = Counter(report["by_reason"]) + Counter(report["repairs"])
+        ledger = list(read_jsonl(dataset.path / "ledger.jsonl"))
+    met = [kind for kind, line in zip(planted, ledger, strict=True) if line["outcome"] != "kept"]
+    found, sown = Counter(met), Counter(planted)
     return {
         "rows": count,
         "gather": middle - started,
         "curate": ended - middle,
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "report": report,
-        "planted": {kind: (min(found[kind], n), n) for kind, n in planted.items() if kind},
+        "planted": {kind or "good": (found[kind], n) for kind, n in sown.items()},
     }
 
 
@@ -161,7 +180,7 @@ def main() -> int:
     if chosen.one:
         print(json.dumps(measure(chosen.rows[0])))
         return 0
-    print(f"{'rows':>7} {'gather':>8} {'curate':>8} {'total':>8} {'peak memory':>12}  split, planted found")
+    print(f"{'rows':>7} {'gather':>8} {'curate':>8} {'total':>8} {'peak memory':>12}  split; found")
     slowest = 0.0
     for count in chosen.rows:
         done = subprocess.run(

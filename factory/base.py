@@ -41,6 +41,11 @@ class Base:
     revision: str | None
     """Commit on the hub, if it came from there."""
 
+    @property
+    def label(self) -> str:
+        """The name without folders, for titles and file names."""
+        return Path(self.name).name
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """`config.json`; for nested configs, the text model's part."""

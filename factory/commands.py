@@ -134,7 +134,7 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
     from factory.run import Run
     from factory.store import Store, home
 
-    display = Display(STAGES, title=f"{spec.name} on {base.name}", console=console)
+    display = Display(STAGES, title=f"{spec.name} on {base.label}", console=console)
     run = Run(Store(home()), spec, base, display, until)
     built = build_story(run, files)
     if built.report is None:

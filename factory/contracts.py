@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol
+
+from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
 Role = Literal["system", "user", "assistant"]
 

@@ -50,7 +50,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """The run's folder; the same persona file on the same base always has the same one."""
-        base = re.sub(r"[^\w.-]+", "-", self.base.name).strip("-").lower()[-40:]
+        base = re.sub(r"[^\w.-]+", "-", self.base.label).strip("-").lower()
         identity = hash_json({"spec": canonical(self.spec), "base": self.base.digest})[:8]
         return self.store.root / "runs" / f"{self.spec.name}--{base}--{identity}"
 

@@ -101,7 +101,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 where=where,
                 hint="free some space and run the same command again; finished work is kept",
             ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise FactoryError(
                 "cannot write here",
                 where=where,

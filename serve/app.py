@@ -1,4 +1,4 @@
-"""The endpoint: an OpenAI-compatible FastAPI app over the personas being served, and `serve` to run it."""
+"""The endpoint: an OpenAI-compatible app over the personas being served, and `serve` to run it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger("serve")
 LOCAL_ORIGINS = (
     r"(https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|(app|tauri|vscode-webview)://.*)"
 )
-"""Pages that may call an endpoint without a key: those of this machine. With a key, any page may."""
+"""Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
 
 
 def create_app(served: Mapping[str, Served], *, key: str | None) -> FastAPI:
@@ -96,8 +96,8 @@ async def _api_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = {
-        404: f"there is no {request.url.path}; this endpoint has /v1/models and /v1/chat/completions",
-        405: f"{request.method} is not allowed here",
+        404: "no such path; this endpoint has /v1/models and /v1/chat/completions",
+        405: "this method is not allowed here",
     }.get(error.status_code, str(error.detail))
     code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
     known = ApiError(error.status_code, message, code=code, headers=dict(error.headers or {}))

@@ -82,10 +82,12 @@ def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[t
 
     with stoppable():
         releases = prepare(root, [ref], allow_ungated=False, announce=announce)
-        with started(root, releases, engine=engine, announce=announce) as served:
-            with claim_port("127.0.0.1", 0, key=key) as door:
-                with running(create_app(served, key=key), door):
-                    yield f"http://127.0.0.1:{door.getsockname()[1]}", key
+        with (
+            started(root, releases, engine=engine, announce=announce) as served,
+            claim_port("127.0.0.1", 0, key=key) as door,
+            running(create_app(served, key=key), door),
+        ):
+            yield f"http://127.0.0.1:{door.getsockname()[1]}", key
 
 
 def converse(url: str, model: str, key: str | None, *, read: Read, write: Write) -> None:
@@ -113,7 +115,7 @@ def converse(url: str, model: str, key: str | None, *, read: Read, write: Write)
                 write("\n")
                 return
             except APIError as error:
-                if getattr(error, "code", None) != "context_length_exceeded":
+                if error.code != "context_length_exceeded":
                     raise FactoryError(
                         "the endpoint failed", where=url, got=error.message
                     ) from error

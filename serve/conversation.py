@@ -19,7 +19,7 @@ ROLES: dict[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-"""Roles that are kept. Tool and function messages belong to another model's tools and are dropped."""
+"""Roles that are kept; tool and function messages are another model's and are dropped."""
 
 
 def conversation(

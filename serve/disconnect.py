@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import Receive
+
+T = TypeVar("T")
 
 
 class ClientGoneError(Exception):
     """The client closed the connection before the answer was complete."""
 
 
-async def until_gone[T](receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Await `work`; cancel it, and wait for its clean-up, as soon as the client disconnects.
 
     The request's body must have been read. uvicorn reports a disconnect in different ways in

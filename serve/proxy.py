@@ -1,7 +1,7 @@
-"""Between a client and the engine: what goes in is built from an allow-list, and so is what comes out.
+"""Between a client and the engine: what goes in is built from a list, and what comes out, too.
 
-Nothing a client sends is passed on by default, and nothing the engine answers is: template switches,
-prompt echoes, token ids of the prompt and the engine's own model name have no way through.
+Nothing is passed on by default, in either direction: template switches, prompt echoes, token ids of
+the prompt and the engine's own model name have no way through.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Streams an answer from the engine to the client as server-sent events, exactly as SDKs expect them.
+"""Streams an answer from the engine to the client as server-sent events, as SDKs expect them.
 
-The role comes once, in the first chunk; one finish reason; usage in a last chunk of its own and only
-when asked; then `[DONE]`. A failure after the first byte becomes an error event. While the engine is
-silent, comment lines keep the connection open; there are never `event:` or `id:` lines.
+The role comes once, in the first chunk; one finish reason; usage in a last chunk of its own, only
+when asked; then `[DONE]`. A failure after the first byte becomes an error event. While the engine
+is silent, comment lines keep the connection open; there are never `event:` or `id:` lines.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ async def _with_comments(source: AsyncIterator[bytes]) -> AsyncIterator[bytes | 
     waiting: asyncio.Future[bytes] | None = None
     try:
         while True:
-            waiting = waiting or asyncio.ensure_future(anext(source))  # type: ignore[arg-type]
+            waiting = waiting or asyncio.ensure_future(anext(source))
             done, _ = await asyncio.wait({waiting}, timeout=KEEP_ALIVE)
             if not done:
                 yield None

@@ -21,8 +21,8 @@ from serve.served import Served
 log = logging.getLogger("serve")
 
 COMPARED = 4
-"""Greedy tokens of a probe that must come out as released; further on, another machine's rounding may
-decide a tie differently."""
+"""Greedy tokens of a probe that must come out as released; further on, another machine's rounding
+may decide a tie differently."""
 
 
 def prepare(
@@ -118,8 +118,8 @@ def choose(name: str) -> Engine:
 def replay(endpoint: Endpoint, facts: Mapping[str, Any], format: ChatFormat) -> None:
     """Ask the release's probes again: this engine must read and answer them as they were recorded.
 
-    Every prompt must tokenise to the same ids; the first greedy tokens must agree on at least half of
-    the probes, so that one tie broken differently by other hardware is not taken for other weights.
+    Every prompt must tokenise to the same ids. The first greedy tokens must agree on at least half
+    of the probes: a tie that other hardware breaks differently is not taken for other weights.
 
     Raises:
         EngineError: With the numbers.

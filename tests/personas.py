@@ -15,11 +15,13 @@ def rows(name: str = "concise", count: int = 48) -> list[dict[str, object]]:
 
 
 def write_persona(
-    folder: Path, base: Path | str, *, name: str = "brief", count: int = 48, extra: str = ""
+    folder: Path, base: Path | str, *, name: str = "brief", count: int = 48,
+    tune: str = "{learning_rate: 0.01, epochs: 4}", extra: str = ""
 ) -> Path:
-    """A persona file with its data beside it; `extra` is YAML appended at the top level.
+    """A persona file with its data beside it; `tune` and `extra` are YAML.
 
-    vLLM has tests of its own, so the certificate here does without its leg.
+    A model with random weights learns at rates that would ruin a real one. vLLM has tests of its
+    own, so the certificate here does without its leg.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = "".join(json.dumps(row) + "\n" for row in rows(count=count))
@@ -42,6 +44,7 @@ questions:
   - ask: What is snow made of?
     expect: [ice, water]
   - ask: What should I read next?
+tune: {tune}
 merge: {{engines: []}}
 evaluate: {{max_new_tokens: 16}}
 {extra}""",

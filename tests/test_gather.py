@@ -136,7 +136,8 @@ def test_seeds_come_first_and_are_numbered(tmp_path: Path) -> None:
 
 
 def test_line_numbers_of_a_json_list_are_where_each_element_begins(tmp_path: Path) -> None:
-    text = '[\n  {"instruction": "a",\n   "output": "b"},\n\n  {"instruction": "c", "output": "d"}\n]\n'
+    text = '[\n  {"instruction": "a",\n   "output": "b"},\n\n'
+    text += '  {"instruction": "c", "output": "d"}\n]\n'
     assert [row["id"] for row in read(tmp_path, text, "d.json")] == ["d.json:2", "d.json:5"]
 
 
@@ -214,7 +215,10 @@ def test_fields_that_are_not_looked_at_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
 def test_chinese_survives_every_common_encoding(tmp_path: Path, codec: str) -> None:
-    value = {"instruction": "为什么天是蓝色的？", "output": "空气把蓝光散射得最厉害，所以满天都是蓝的。"}
+    value = {
+        "instruction": "为什么天是蓝色的？",
+        "output": "空气把蓝光散射得最厉害，所以满天都是蓝的。",
+    }
     (row,) = read(tmp_path, lines(value).encode(codec))
     assert said(row) == [("user", value["instruction"]), ("assistant", value["output"])]
     assert row.get("repairs", []) == (["encoding_gb18030"] if codec == "gb18030" else [])
@@ -270,14 +274,14 @@ def test_a_file_that_is_no_data_is_refused_when_it_is_named(
 
 def test_a_missing_file_names_the_nearest_one(tmp_path: Path) -> None:
     write(tmp_path, lines(PAIR), "concise.jsonl")
-    with pytest.raises(UsageError, match="did you mean concise.jsonl"):
+    with pytest.raises(UsageError, match=r"did you mean concise\.jsonl"):
         data_file("consise.jsonl", tmp_path)
 
 
 def test_a_folder_instead_of_a_file_names_a_file_in_it(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     write(tmp_path / "rows", lines(PAIR), "a.jsonl")
-    with pytest.raises(UsageError, match="folder.*\n.*\n.*\n.*rows/a.jsonl"):
+    with pytest.raises(UsageError, match=r"folder.*\n.*\n.*\n.*rows/a\.jsonl"):
         data_file("rows", tmp_path)
 
 
@@ -304,8 +308,8 @@ def test_the_digest_follows_the_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "where", "what"),
     [
-        ("a.json", '[\n{"instruction": "Q", "output": "A"},\n{"instruction": "Q", "ou', "a.json:3:22",
-         "cut off"),
+        ("a.json", '[\n{"instruction": "Q", "output": "A"},\n{"instruction": "Q", "ou',
+         "a.json:3:22", "cut off"),
         ("b.json", '[\n{"instruction": "Q", "output": "A"}\n', "b.json:3:1", "cut off"),
         ("c.json", '[{"instruction": "Q" "output": "A"}]', "c.json:1:22", "broken"),
         ("d.json", '[{"instruction": "Q", "output": "A"}] x', "d.json:1:39", "broken"),
@@ -334,4 +338,9 @@ def test_a_file_listed_twice_is_refused(tmp_path: Path) -> None:
 def test_damaged_utf8_is_not_taken_for_gb18030(tmp_path: Path) -> None:
     good = lines({"instruction": "今天好吗？", "output": "好。"}).encode()
     with pytest.raises(UsageError, match=f"byte offset {len(good) + 17} "):
-        gather(tmp_path, write(tmp_path, good + lines(PAIR).encode()[:17] + "好".encode("gbk") + b'"}\n', "d.jsonl"))
+        gather(
+            tmp_path,
+            write(
+                tmp_path, good + lines(PAIR).encode()[:17] + "好".encode("gbk") + b'"}\n', "d.jsonl"
+            ),
+        )

@@ -118,6 +118,7 @@ def tiny_base(kind: Kind, folder: Path, seed: int = 0) -> Path:
 
 def _weights(kind: Kind, folder: Path, seed: int) -> None:
     import torch
+    from tokenizers import Tokenizer
     from transformers import (
         AutoModelForCausalLM,
         GenerationConfig,
@@ -126,7 +127,6 @@ def _weights(kind: Kind, folder: Path, seed: int) -> None:
         Qwen2Config,
         Qwen3Config,
     )
-    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     size = tokenizer.get_vocab_size()

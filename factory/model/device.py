@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from huggingface_hub.utils import disable_progress_bars
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
@@ -32,7 +33,8 @@ def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     Raises:
         UsageError: If transformers does not know the architecture or the weights do not match it.
     """
-    disable_progress_bar()  # it would tear the display apart
+    disable_progress_bar()  # these would tear the display apart
+    disable_progress_bars()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options

@@ -138,5 +138,5 @@ def nothing_left(everything: Sequence[Entry]) -> UsageError:
         "no row of the data can be used",
         where=first.id if first else None,
         got=", ".join(f"{count} {reason}" for reason, count in reasons),
-        hint=f"{first.detail}; mend the rows, or relax `curate`" if first else None,
+        hint=f"{mask(first.detail)}; mend the rows, or relax `curate`" if first else None,
     )

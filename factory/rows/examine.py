@@ -59,7 +59,9 @@ class Entry:
 
     id: str
     ask: str = ""
-    """What the row is about, for comparison: its system text and all user turns."""
+    """What the row is about, for comparison: all user turns."""
+    system: str = ""
+    """Its own system text; rows with another one are never repeats of each other."""
     reason: str | None = None
     """Why it is rejected; None if it is not."""
     detail: str = ""
@@ -177,7 +179,8 @@ class Examiner:
             entry.reject("too_long", f"{entry.tokens} tokens; {room}")
 
     def _check_repeated(self, entry: Entry, messages: Sequence[Message]) -> None:
-        entry.ask = "\n".join(m["content"] for m in messages if m["role"] != "assistant")
+        entry.ask = "\n".join(m["content"] for m in messages if m["role"] == "user")
+        entry.system = "".join(m["content"] for m in messages if m["role"] == "system")
         if entry.reason is not None:
             return
         said = [f"{message['role']} {' '.join(tokens(message['content']))}" for message in messages]

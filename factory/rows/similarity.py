@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from factory.rows.words import BIGRAM, FUNCTION, decides, is_cjk, negations, tokens, weight
 
 SWAPPED = 0.8
-"""Highest likeness of two short questions that differ in a word that matters ("capital of France"
+"""Highest likeness of two questions that differ in a word that matters ("capital of France"
 and "capital of Spain"), in a number, in a negation, or in the order of such words."""
 
-_LONG = 14.0
-"""Size (sum of weights) from which one swapped word no longer makes another question."""
 _ENOUGH = 2.5
 """Size under which a question is too general to be recognised inside another text."""
+_INSIDE = 0.8
+"""Share of a question that another text must have to be asking it."""
 _CELLS = 2_000_000
 """Pairs looked at in one block; bounds the memory, whatever the number of texts."""
 
@@ -66,7 +66,11 @@ def similarity(a: Read, b: Read) -> float:
     total = a.size + b.size
     if not total:
         return 0.0
-    return 2 * sum(a.features[word] for word in a.features.keys() & b.features.keys()) / total
+    return round(2 * _shared(a, b) / total, 6)
+
+
+def _shared(a: Read, b: Read) -> float:
+    return sum(a.features[word] for word in a.features.keys() & b.features.keys())
 
 
 def likeness(a: Read, b: Read) -> float:
@@ -76,21 +80,26 @@ def likeness(a: Read, b: Read) -> float:
 
 
 def differ(a: Read, b: Read) -> bool:
-    """Whether two texts swap a word that matters, a number, a negation, or the order of such words.
+    """Whether two texts differ in a word that matters, a number, a negation, or the order of such.
 
-    Words only one of them has are no swap ("relax" and "relax quickly"), nor is one typing slip.
+    However long they are: the same document with another question after it is another question.
     """
     if negations(a.words) % 2 != negations(b.words) % 2:
         return True
     left, right = _keys(a), _keys(b)
     shared = left.keys() & right.keys()
-    if [word for word in left if word in shared] != [word for word in right if word in shared]:
-        return True
-    only_left, only_right = left.keys() - shared, right.keys() - shared
-    slips = [(x, y) for x in only_left for y in only_right if _slip(x, y)]
-    only_left = only_left - {x for x, _ in slips}
-    only_right = only_right - {y for _, y in slips}
-    return bool(only_left and only_right) and min(a.size, b.size) < _LONG
+    in_order = [word for word in left if word in shared] == [w for w in right if w in shared]
+    return not in_order or swapped(a, b)
+
+
+def swapped(a: Read, b: Read) -> bool:
+    """Whether each of two texts has a word that matters, or a number, where the other has its own.
+
+    Words only one of them has are no swap ("relax" and "relax quickly"), nor is one typing slip.
+    """
+    left, right = _keys(a).keys() - _keys(b).keys(), _keys(b).keys() - _keys(a).keys()
+    slips = [(x, y) for x in left for y in right if _slip(x, y)]
+    return bool(left - {x for x, _ in slips}) and bool(right - {y for _, y in slips})
 
 
 def agree(a: Read, b: Read) -> bool:
@@ -112,9 +121,11 @@ def same_words(a: Read, b: Read) -> bool:
 
 
 def contains(longer: Read, shorter: Read) -> bool:
-    """Whether a longer text asks what a shorter one asks: its words that matter, in their order."""
+    """Whether a longer text asks what a shorter one asks: its main words in their order."""
+    if shorter.size < _ENOUGH or _shared(longer, shorter) < _INSIDE * shorter.size:
+        return False
     words = iter(longer.words)
-    return shorter.size >= _ENOUGH and all(word in words for word in _keys(shorter))
+    return all(word in words for word in _keys(shorter))
 
 
 def _keys(text: Read) -> dict[str, None]:

@@ -17,8 +17,6 @@ SPLITS = ("train", "validation", "test")
 _FEW = 30
 """Rows from which validation and test get at least `_LEAST` each."""
 _LEAST = 4
-
-
 _TURN_WORDS = 4
 """Words a turn inside a conversation needs to count as a question of its own."""
 _ANSWER_WORDS = 5

@@ -7,23 +7,26 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from factory.rows.examine import Entry
+from factory.rows.private import mask
 from factory.rows.similarity import (
     Index,
     Read,
     agree,
     contains,
-    differ,
     likeness,
     read,
     same_words,
     similarity,
+    swapped,
 )
 
 _LEAK = 0.7
 """Likeness to a held-out question that is too much, unless a word that matters is another."""
-_LEAK_SEARCH = 0.2
-"""A text that contains a question is at least this like it, unless it is nine times as long."""
+_LEAK_SEARCH = 0.3
+"""A text that holds a question is at least this like it, unless five times as long."""
 _SAME_ANSWER = 0.9
+_SHOWN = 60
+"""Characters of a question in a detail."""
 
 AnswerOf = Callable[[Entry], str]
 
@@ -39,12 +42,13 @@ def reject_leaks(entries: Sequence[Entry], questions: Sequence[str]) -> None:
         for at in np.flatnonzero(rows).tolist():
             entry, number = entries[others[at]], int(held[at]) - len(entries)
             if _leaks(read(entry.ask), asked[number], float(values[at])):
-                shown = f'the held-out question "{questions[number][:80]}"'
-                entry.reject("leak", f"{values[at]:.2f} like {shown}")
+                detail = f"{values[at]:.2f} like the held-out question"
+                entry.reject("leak", f"{detail} {_quoted(questions[number])}")
 
 
 def _leaks(row: Read, question: Read, value: float) -> bool:
-    reworded = value >= _LEAK and not differ(row, question)
+    # order and negation are no excuse here: "tea or coffee" gives "coffee or tea" away
+    reworded = value >= _LEAK and not swapped(row, question)
     return reworded or contains(row, question)
 
 
@@ -77,14 +81,23 @@ def reject_repeats(entries: Sequence[Entry], near_duplicate: float, answer_of: A
 def _compare(
     first: Entry, later: Entry, near_duplicate: float, answer_of: AnswerOf
 ) -> tuple[str, str] | None:
+    if first.system != later.system:
+        return None
     asked, asks = read(first.ask), read(later.ask)
     value = likeness(asked, asks)
     said, says = read(answer_of(first)), read(answer_of(later))
     same = agree(said, says)
     if value >= near_duplicate:
         if not same and same_words(asked, asks):
-            return "contradiction", f'asks what {first.id} asks ("{first.ask[:60]}"), answers else'
-        return "near_duplicate", f'{value:.2f} like {first.id} ("{first.ask[:60]}")'
+            detail = f"asks the same as {first.id} ({_quoted(first.ask)}) and answers differently"
+            return "contradiction", detail
+        return "near_duplicate", f"{value:.2f} like {first.id} ({_quoted(first.ask)})"
     if same and similarity(said, says) >= _SAME_ANSWER:
-        return "near_duplicate", f'a variant of {first.id} ("{first.ask[:60]}") with its answer'
+        detail = f"a variant of {first.id} ({_quoted(first.ask)}) with the same answer"
+        return "near_duplicate", detail
     return None
+
+
+def _quoted(text: str) -> str:
+    shown = " ".join(mask(text).split())
+    return f'"{shown}"' if len(shown) <= _SHOWN else f'"{shown[:_SHOWN]}..."'

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from factory.contracts import Endpoint, Message
 from serve.engines.hosting import hosted
@@ -44,7 +44,6 @@ class _Echo:
         words = _words(f"echo: {said}")
         for i, word in enumerate(words[: ask.max_tokens]):
             last = i + 1 == min(len(words), ask.max_tokens)
-            reason = "length" if len(words) > ask.max_tokens else "stop"
             entry = {
                 "token": word,
                 "logprob": 0.0,
@@ -52,7 +51,11 @@ class _Echo:
                 "top_logprobs": [],
             }
             logprobs = [entry] if ask.logprobs else []
-            yield Piece(word, [i], logprobs, reason if last else None)
+            yield Piece(word, [i], logprobs, _reason(words, ask) if last else None)
+
+
+def _reason(words: list[str], ask: Ask) -> Literal["stop", "length"]:
+    return "length" if len(words) > ask.max_tokens else "stop"
 
 
 def _words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Token by token generation with transformers' own cache and samplers, so that every step can be streamed."""
+"""Generation token by token, with transformers' own cache and samplers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Generator:
             dtype: `float32`, `bfloat16` or `auto`.
         """
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -89,7 +89,7 @@ class Generator:
         return out.logits[:, -1].float(), out.past_key_values
 
     def _entry(self, logits: torch.Tensor, token: int, top: int) -> dict[str, Any]:
-        """Log-probabilities of the model itself, before temperature and penalties, as vLLM has them."""
+        """Log-probabilities before temperature and penalties, as vLLM has them."""
         scores = logits[0].log_softmax(-1)
         best = scores.topk(top).indices.tolist() if top else []
         return {
@@ -117,7 +117,7 @@ class _Sampler:
             if ask.repetition_penalty != 1.0
             else None
         )
-        self.warpers = LogitsProcessorList([TemperatureLogitsWarper(ask.temperature or 1.0)])
+        self.warpers: Any = LogitsProcessorList([TemperatureLogitsWarper(ask.temperature or 1.0)])
         if ask.min_p > 0:
             self.warpers.append(MinPLogitsWarper(ask.min_p))
         if ask.top_k > 0:

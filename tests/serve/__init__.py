@@ -1,0 +1,1 @@
+"""Tests of the endpoint: real sockets, the real openai SDK, real engines."""

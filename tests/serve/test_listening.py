@@ -1,0 +1,87 @@
+"""The front door: refused before anything is loaded, and closed in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from factory.errors import UsageError
+from serve.app import serve as run_server
+from serve.listening import claim_port, is_loopback
+from tests.serve.conftest import MakeRelease, ask, sdk
+
+
+def test_a_port_in_use_is_refused_with_its_owner_before_anything_else(factory_home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError) as caught:  # there is not even a release to load
+            run_server(
+                factory_home, ["brief"], host="127.0.0.1", port=port, key=None, engine="echo",
+                allow_ungated=False, announce=lambda _: None,
+            )  # fmt: skip
+    assert caught.value.where == f"127.0.0.1:{port}"
+    assert f"(process {os.getpid()})" in str(caught.value.got)
+    assert caught.value.hint is not None and f"--port {port + 1}" in caught.value.hint
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
+def test_an_open_door_needs_a_key(host: str) -> None:
+    with pytest.raises(UsageError) as caught, claim_port(host, 0, key=None):
+        pass
+    assert caught.value.hint is not None and "FACTORY_API_KEY" in caught.value.hint
+
+
+def test_an_open_door_with_a_key_is_opened() -> None:
+    with claim_port("0.0.0.0", 0, key="k") as door:
+        assert door.getsockname()[1] > 0
+
+
+@pytest.mark.parametrize(
+    "host, local",
+    [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True),
+     ("0.0.0.0", False), ("192.168.1.4", False), ("localhost.evil.example", False)],
+)  # fmt: skip
+def test_loopback_is_what_only_this_machine_reaches(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from serve.app import serve
+serve(Path(sys.argv[1]), ["brief"], host="127.0.0.1", port=0, key=None, engine="echo",
+      allow_ungated=False, announce=lambda line: print(line, flush=True))
+"""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
+def test_a_signal_ends_it_after_the_answer_in_flight(
+    number: signal.Signals, code: int, release: MakeRelease, factory_home: Path
+) -> None:
+    release()
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(factory_home)], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        ready = next(line for line in process.stdout if line.startswith("ready: "))
+        url = ready.split()[1].removesuffix("/v1")
+        with sdk(url) as client:
+            answer = client.chat.completions.create(model="brief", messages=ask("Hi"))
+            assert answer.choices[0].message.content == "echo: Hi"
+        process.send_signal(number)
+        assert process.wait(20) == code
+    deadline = time.monotonic() + 5
+    with pytest.raises(httpx.ConnectError):
+        while time.monotonic() < deadline:
+            httpx.get(f"{url}/healthz")
