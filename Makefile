@@ -67,7 +67,7 @@ $(STAMP):
 	echo "Installing into .venv with $$($(BIN)/python --version), for $(SERVE); this takes a few minutes once."
 	$(FETCH) --upgrade pip setuptools
 	serve=serve-$(SERVE)
-	if [ $(SERVE) = cpu ] && ! $(FETCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) 'torch==$(TORCH)+cpu' 2>/dev/null; then
+	if [ $(SERVE) = cpu ] && ! $(FETCH) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) 'torch==$(TORCH)+cpu' 2>/dev/null; then
 	  serve=
 	  echo "No CPU build of torch in your package index: taking the CUDA build, which is large, and leaving"
 	  echo "vLLM out (its CPU build needs the other one); the transformers engine serves instead."

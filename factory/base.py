@@ -206,7 +206,9 @@ def _local(name: str, beside: Path | None) -> Path | None:
 
 def _nearest(name: str) -> str:
     close = difflib.get_close_matches(name, ["starter"], 1, 0.5)
-    return f"did you mean {close[0]}?" if close else "use `base: starter` to begin without a download"
+    return (
+        f"did you mean {close[0]}?" if close else "use `base: starter` to begin without a download"
+    )
 
 
 def _download(name: str, weights: bool) -> Base:
@@ -216,9 +218,7 @@ def _download(name: str, weights: bool) -> Base:
     repo, _, revision = name.partition("@")
     patterns = SMALL_FILES + (WEIGHTS if weights else [])
     try:
-        folder = Path(
-            snapshot_download(repo, revision=revision or None, allow_patterns=patterns)
-        )
+        folder = Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
     except GatedRepoError as error:
         raise UsageError(
             "this base is gated on the hub",

@@ -17,7 +17,9 @@ def model_card(
     """Markdown with YAML front matter: what it is, how to use it, how it was judged, its limits."""
     arms = scorecard["arms"]
     rows = "\n".join(
-        f"| {m['label']} | " + " | ".join(_value(m["values"].get(a), m["unit"]) for a in arms) + " |"
+        f"| {m['label']} | "
+        + " | ".join(_value(m["values"].get(a), m["unit"]) for a in arms)
+        + " |"
         for m in scorecard["metrics"]
     )
     legs = "\n".join(

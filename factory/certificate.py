@@ -128,7 +128,9 @@ def _wrong(leg: Leg, limits: dict[str, float]) -> list[str]:
     if not leg.prompt_ids_equal:
         found.append("the same request gives other prompt ids")
     if leg.token_agreement < limits["token_agreement"]:
-        found.append(f"{leg.token_agreement:.3f} of the greedy tokens agree, {MIN_AGREEMENT} needed")
+        found.append(
+            f"{leg.token_agreement:.3f} of the greedy tokens agree, {MIN_AGREEMENT} needed"
+        )
     if leg.mean_logprob_difference > limits["mean"]:
         found.append(
             f"log-probabilities differ by {leg.mean_logprob_difference:.4f} on average,"

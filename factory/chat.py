@@ -12,25 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
 from factory.contracts import Message
 from factory.errors import UsageError
-
-PINNED_DATE = datetime(2024, 7, 26)
-"""The date a template sees; the default in Llama 3.1's own template."""
+from factory.template import environment, pin, read_template
 
 SPECIAL_KEYS = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
@@ -55,66 +47,6 @@ class FormatError(UsageError):
     """The base's chat template breaks a property that training depends on."""
 
 
-class _GenerationTag(Extension):
-    """Renders `{% generation %}...{% endgeneration %}` as its body: our mask does not need it."""
-
-    tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    # The same switches as transformers.utils.chat_template_utils, so that both render alike.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise
-    return environment
-
-
-def pin(template: str) -> str:
-    """The template with dates frozen at PINNED_DATE and thinking switched off.
-
-    Idempotent, and a no-op for templates that know neither.
-    """
-    template = re.sub(
-        r"strftime_now\(\s*(['\"])(.*?)\1\s*\)",
-        lambda call: json.dumps(PINNED_DATE.strftime(call.group(2))),
-        template,
-    )
-    # `strftime_now is defined` stays: it is undefined for us and harmless where it is defined.
-    switch = "{%- set enable_thinking = false %}"
-    if "enable_thinking" in template and not template.startswith(switch):
-        template = switch + template
-    return template
-
-
-def read_template(folder: Path) -> str | None:
-    """The chat template of a model folder as shipped, or None."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text("utf-8")
-    config = folder / "tokenizer_config.json"
-    if not config.is_file():
-        return None
-    found = json.loads(config.read_text("utf-8")).get("chat_template")
-    if isinstance(found, list):  # several named templates: the one for plain chat
-        named = {entry["name"]: entry["template"] for entry in found}
-        found = named.get("default")
-    return found if isinstance(found, str) else None
-
-
 class ChatFormat:
     """Renders and tokenises conversations for one base model.
 
@@ -133,7 +65,7 @@ class ChatFormat:
         self.special = special
         self.where = where
         try:
-            self._compiled = _environment().from_string(self.template)
+            self._compiled = environment().from_string(self.template)
         except TemplateError as error:
             raise FormatError(
                 "the chat template does not compile",
@@ -389,4 +321,3 @@ def fold_system(messages: Sequence[Message]) -> list[Message]:
     if system and rest:
         rest[0] = {**rest[0], "content": f"{system}\n\n{rest[0]['content']}"}
     return rest
-

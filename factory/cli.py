@@ -165,5 +165,8 @@ def main() -> None:
         if os.environ.get("FACTORY_DEBUG"):
             raise
         print(f"unexpected {type(error).__name__}: {error}", file=sys.stderr)
-        print("  next:    run again with `factory --debug ...` and report what it prints", file=sys.stderr)
+        print(
+            "  next:    run again with `factory --debug ...` and report what it prints",
+            file=sys.stderr,
+        )
         sys.exit(1)

@@ -109,9 +109,7 @@ def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) ->
     from factory.pipeline import STAGES
 
     if until is not None and until not in STAGES:
-        raise UsageError(
-            "no such stage", where="--until", got=until, allowed=", ".join(STAGES)
-        )
+        raise UsageError("no such stage", where="--until", got=until, allowed=", ".join(STAGES))
     opened = [_opened(file, overrides, weights=True) for file in files]
     for _, base, _ in opened:
         base.format.preflight()
@@ -173,9 +171,7 @@ def show(name: str | None) -> None:
     console.print(table)
 
 
-def serve(
-    names: Sequence[str], host: str, port: int, engine: str, allow_ungated: bool
-) -> None:
+def serve(names: Sequence[str], host: str, port: int, engine: str, allow_ungated: bool) -> None:
     """Serve until stopped."""
     from factory.store import home
     from serve.app import serve

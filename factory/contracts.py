@@ -31,7 +31,9 @@ class Progress(Protocol):
     (nats per token), `token_accuracy` (0 to 1), `tokens_per_second`, `seconds_left`.
     """
 
-    def __call__(self, **facts: float | int | str | None) -> None: ...
+    def __call__(self, **facts: float | int | str | None) -> None:
+        """Tell what is known now; facts that are not named keep their last value."""
+        ...
 
 
 class NumberExpect(TypedDict):

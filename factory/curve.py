@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 NOISE = 0.35
@@ -24,9 +25,7 @@ REMEDIES = {
 }
 
 
-def judge(
-    metrics: Sequence[dict[str, Any]], best_step: int, stopped_early: bool
-) -> dict[str, Any]:
+def judge(metrics: Sequence[dict[str, Any]], best_step: int, stopped_early: bool) -> dict[str, Any]:
     """Look at a finished run.
 
     Args:
@@ -71,7 +70,7 @@ def _verdict(
         best = min(v for _, v in held_out)
         if held_out[-1][1] > best * (1 + OVERFIT):
             return "overfitting"
-    steps = [b - a for a, b in zip(losses, losses[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(losses)]
     # Successive differences measure noise without the trend (von Neumann 1941).
     spread = (statistics.fmean(s * s for s in steps) / 2) ** 0.5 if steps else 0.0
     return "too noisy" if spread > NOISE * max(fall, 0.15 * begin) else "falling and stable"

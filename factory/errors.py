@@ -81,7 +81,11 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.field}: {self.what}" if self.field else f"{self.where}: {self.what}"
+        head = (
+            f"{self.where}: {self.field}: {self.what}"
+            if self.field
+            else f"{self.where}: {self.what}"
+        )
         return str(FactoryError(head, got=self.got, allowed=self.allowed, hint=self.hint))
 
 

@@ -42,8 +42,12 @@ class Hardware:
     def __str__(self) -> str:
         if self.gpus:
             return f"{len(self.gpus)} x {self.gpus[0].name} ({self.gpus[0].memory / GIB:.0f} GiB)"
-        best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f in self.flags), "")
-        return f"CPU, {self.cores} cores {best}, {self.memory / GIB:.0f} GiB free".replace("  ", " ")
+        best = next(
+            (f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f in self.flags), ""
+        )
+        return f"CPU, {self.cores} cores {best}, {self.memory / GIB:.0f} GiB free".replace(
+            "  ", " "
+        )
 
 
 @cache
@@ -59,7 +63,9 @@ def _cores() -> int:
 def _free_memory() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
+        )
     except (OSError, StopIteration, ValueError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:  # a container may be allowed less than the machine has
@@ -82,7 +88,11 @@ def _cpu_flags() -> frozenset[str]:
 def _gpus() -> tuple[Gpu, ...]:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not shutil.which("nvidia-smi"):
         return ()
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.total,compute_cap",
+        "--format=csv,noheader,nounits",
+    ]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

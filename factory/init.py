@@ -1,5 +1,4 @@
 """The commented persona file that `factory init NAME` writes."""
-# ruff: noqa: RUF001 (Chinese punctuation)
 
 from __future__ import annotations
 

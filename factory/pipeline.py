@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,13 @@ def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
     adapter = run.do(tune.STAGE, spec.tune, data=data, base=base, prompt=prompt, **seed)
     engines = merge.availability(spec.merge.engines)
     model = run.do(
-        merge.STAGE, spec.merge, adapter=adapter, data=data, base=base, prompt=prompt, engines=engines
+        merge.STAGE,
+        spec.merge,
+        adapter=adapter,
+        data=data,
+        base=base,
+        prompt=prompt,
+        engines=engines,
     )
     scorecard = run.do(
         evaluate.STAGE, spec.evaluate, model=model, data=data, base=base, prompt=prompt, **heard
@@ -57,10 +64,8 @@ def build(run: Run, files: Sequence[DataFile]) -> Built:
         FactoryError: Whatever a stage raises; finished stages are kept.
     """
     with run.open(), run.display:
-        try:
+        with suppress(Reached):
             story(run, run.spec, run.base, files)
-        except Reached:
-            pass
         report = _report(run)
         if report:
             write_text(run.folder / "report.md", markdown(report))

@@ -114,7 +114,14 @@ def choose(
         "alpha",
         2 * rank,
         "twice the rank, so that the step size does not depend on the rank",
-        _band("alpha", tune.alpha, rank, 4 * rank, "small steps: learns little", "large steps: forgets"),
+        _band(
+            "alpha",
+            tune.alpha,
+            rank,
+            4 * rank,
+            "small steps: learns little",
+            "large steps: forgets",
+        ),
     )
     names = linear_names(base)
     targets = tuple(name for name in PROJECTIONS if name in names) or tuple(sorted(names))
@@ -149,7 +156,9 @@ def choose(
         "learning_rate",
         rate,
         law,
-        _band("learning_rate", tune.learning_rate, low, high, "hardly moves", "unstable or forgets"),
+        _band(
+            "learning_rate", tune.learning_rate, low, high, "hardly moves", "unstable or forgets"
+        ),
     )
     pick("warmup", 0.1, "a tenth of the updates, then down to zero along a cosine")
     longest = max(lengths)
@@ -195,7 +204,10 @@ def rate_prior(base: Base, batch: int) -> tuple[float, str]:
     rate = 5e-4 * (2000 / base.hidden_size) ** exponent * math.sqrt(batch / 128) * SHORT_RUN
     rate = min(max(rate, RATE_BAND[0]), RATE_BAND[1])
     rate = float(f"{rate:.1e}")
-    return rate, f"size law for width {base.hidden_size} at batch {batch}; LoRA wants 10-15x the full rate"
+    return (
+        rate,
+        f"size law for width {base.hidden_size} at batch {batch}; LoRA wants 10-15x the full rate",
+    )
 
 
 def linear_names(base: Base) -> set[str]:

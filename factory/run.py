@@ -23,7 +23,7 @@ from factory.store import Stage, Store, canonical, disk_errors, lock
 A = TypeVar("A", bound=Artifact)
 
 
-class Reached(Exception):  # noqa: N818  (not an error: the user asked to stop here)
+class Reached(Exception):
     """The stage that `--until` names is done."""
 
 
@@ -59,7 +59,9 @@ class Run:
         """Hold the persona's lock, write the resolved spec, and log to a folder of this attempt."""
         with (
             disk_errors(self.store.root),
-            lock(self.store.root / "locks" / f"{self.spec.name}.lock", f"persona {self.spec.name!r}"),
+            lock(
+                self.store.root / "locks" / f"{self.spec.name}.lock", f"persona {self.spec.name!r}"
+            ),
         ):
             logs = self.folder / "logs"
             logs.mkdir(parents=True, exist_ok=True)
@@ -152,7 +154,9 @@ def summarise(artifact: Artifact) -> str:
         case "tune":
             held = stats["validation_loss"]
             watched = f", held-out {held:.3f}" if held is not None else ""
-            return f"{stats['updates']} updates, loss {stats['loss']:.3f}{watched}, {stats['curve']}"
+            return (
+                f"{stats['updates']} updates, loss {stats['loss']:.3f}{watched}, {stats['curve']}"
+            )
         case "merge":
             absent = f", missing: {', '.join(stats['missing'])}" if stats["missing"] else ""
             return f"{stats['legs']} parity legs passed{absent}"

@@ -281,7 +281,7 @@ class Spec(Section):
     seeds: tuple[Seed, ...] = ()
     """Example pairs, written here."""
     data: tuple[Text, ...] = ()
-    """Files with more pairs, relative to this file: JSON, JSON Lines, CSV; instruction/output, ShareGPT or messages."""
+    """Files with more pairs, relative to this one: JSON, JSON Lines or CSV."""
     questions: tuple[Question, ...] = ()
     """Held-out questions for the scorecard; 10 to 20 are enough."""
     random_seed: int = 17
@@ -313,7 +313,9 @@ class Spec(Section):
                 raise ValueError(f"chat UIs hide or misread model ids that contain {part!r}")
         for prefix in REWRITTEN_PREFIXES:
             if name.startswith(prefix):
-                raise ValueError(f"chat UIs rewrite requests to model ids that start with {prefix!r}")
+                raise ValueError(
+                    f"chat UIs rewrite requests to model ids that start with {prefix!r}"
+                )
         return name
 
     @model_validator(mode="after")

@@ -46,7 +46,9 @@ class Digested(Protocol):
     """Anything that can be an input of a stage because it knows the hash of its content."""
 
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """Hash of the content."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,6 @@ class Store:
                 seconds=time.monotonic() - started,
             )
         return stage.makes.open(final)
-
 
     def publish(
         self,

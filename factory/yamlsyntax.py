@@ -20,7 +20,7 @@ class _Finding(NamedTuple):
 
 _QUOTE = 'put the whole text in quotes: "..."'
 _SPACE = "put a space after the colon: `key: value`"
-_WIDE = "use the plain colon `:` and a space instead of the wide `：`"  # noqa: RUF001
+_WIDE = "use the plain colon `:` and a space instead of the wide `：`"
 
 
 def explain(path: Path, text: str, error: MarkedYAMLError) -> list[Problem]:
@@ -114,7 +114,7 @@ def _stray_colon(lines: list[str], at: int, column: int) -> _Finding:
 
 
 def _wide_colon(line: str) -> bool:
-    return re.match(r"[\s-]*\w+\s*：", line) is not None  # noqa: RUF001
+    return re.match(r"[\s-]*\w+\s*：", line) is not None
 
 
 def _colon_hint(line: str) -> str:

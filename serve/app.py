@@ -239,5 +239,6 @@ def serve(
         with started(root, releases, engine=engine, announce=announce) as served:
             where = f"http://{host}:{door.getsockname()[1]}/v1"
             names = ", ".join(served)
+            door.listen()  # from here on a client waits instead of being refused
             announce(f"ready: {where} serves {names}; stop with Ctrl-C")
             run(create_app(served, key=key), door)

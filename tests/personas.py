@@ -15,8 +15,13 @@ def rows(name: str = "concise", count: int = 48) -> list[dict[str, object]]:
 
 
 def write_persona(
-    folder: Path, base: Path | str, *, name: str = "brief", count: int = 48,
-    tune: str = "{learning_rate: 0.01, epochs: 4}", extra: str = ""
+    folder: Path,
+    base: Path | str,
+    *,
+    name: str = "brief",
+    count: int = 48,
+    tune: str = "{learning_rate: 0.01, epochs: 4}",
+    extra: str = "",
 ) -> Path:
     """A persona file with its data beside it; `tune` and `extra` are YAML.
 

@@ -50,14 +50,18 @@ def test_an_answer_that_does_not_stop_fails() -> None:
 
 
 def test_the_same_words_with_other_confidence_fail() -> None:
-    other = [replace(a, log_probabilities=[x - 0.3 for x in a.log_probabilities]) for a in REFERENCE]
+    other = [
+        replace(a, log_probabilities=[x - 0.3 for x in a.log_probabilities]) for a in REFERENCE
+    ]
     leg = compare("drift", REFERENCE, other, QUIET)
     assert leg.status == "failed"
     assert "0.3000" in leg.reason
 
 
 def test_thresholds_grow_with_the_measured_noise() -> None:
-    other = [replace(a, log_probabilities=[x - 0.3 for x in a.log_probabilities]) for a in REFERENCE]
+    other = [
+        replace(a, log_probabilities=[x - 0.3 for x in a.log_probabilities]) for a in REFERENCE
+    ]
     assert compare("noisy", REFERENCE, other, noise(REFERENCE, other)).status == "passed"
 
 

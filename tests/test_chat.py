@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from factory.base import STARTER
-from factory.chat import ChatFormat, FormatError, pin
+from factory.chat import ChatFormat, FormatError
 from factory.contracts import Message
+from factory.template import pin
 
 CHATML = (
     "{% for m in messages %}<|im_start|> {{ m.role }}\n{{ m.content }}<|im_end|> \n{% endfor %}"
@@ -42,7 +43,9 @@ GENERATION_TAG = (
     "{% endgeneration %} \n{% endfor %}{% if add_generation_prompt %}<|im_start|> assistant\n{% endif %}"
 )
 NEVER_STOPS = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-PROMPT_DIFFERS = CHATML.replace("<|im_start|> assistant\n{% endif %}", "<|im_start|> bot\n{% endif %}")
+PROMPT_DIFFERS = CHATML.replace(
+    "<|im_start|> assistant\n{% endif %}", "<|im_start|> bot\n{% endif %}"
+)
 
 FAMILIES = {
     "chatml": CHATML,
@@ -83,11 +86,15 @@ def test_loss_covers_the_answer_and_the_stop_token_and_nothing_else(name: str) -
     chat = formatted(FAMILIES[name])
     row = chat.example(dialogue())
     start = len(chat.prompt_ids(dialogue()[:-1]))
-    last = [i for i, on in zip(row.input_ids, row.loss_mask, strict=True) if on][-(len(row.input_ids) - start) :]
+    last = [i for i, on in zip(row.input_ids, row.loss_mask, strict=True) if on][
+        -(len(row.input_ids) - start) :
+    ]
     assert last[-1] == chat.stop_id
     decoded = chat.tokenizer.decode(last[:-1], skip_special_tokens=False)
     assert decoded.strip() == "It keeps longer warm than a promise."
-    asked = chat.tokenizer.decode([i for i, on in zip(row.input_ids, row.loss_mask, strict=True) if on])
+    asked = chat.tokenizer.decode(
+        [i for i, on in zip(row.input_ids, row.loss_mask, strict=True) if on]
+    )
     assert "Why" not in asked
     assert "Short answers" not in asked
 
@@ -142,7 +149,11 @@ def test_an_answer_with_a_turn_marker_in_it_is_refused() -> None:
 @given(
     turns=st.lists(
         st.tuples(
-            st.text(st.characters(codec="utf-8", exclude_characters="<|>", exclude_categories=("C",)), min_size=1, max_size=40),
+            st.text(
+                st.characters(codec="utf-8", exclude_characters="<|>", exclude_categories=("C",)),
+                min_size=1,
+                max_size=40,
+            ),
             st.from_regex(r"[A-Za-z][A-Za-z ,.?']{0,40}[a-z.]", fullmatch=True),
         ),
         min_size=1,

@@ -10,7 +10,9 @@ from factory.gate import Arm, Metric, gate
 from factory.spec import Evaluate
 
 
-def metric(name: str, base: float | None, prompted: float | None, tuned: float | None, **more: Any) -> Metric:
+def metric(
+    name: str, base: float | None, prompted: float | None, tuned: float | None, **more: Any
+) -> Metric:
     values: dict[Arm, float | None] = {"base": base, "prompted": prompted, "tuned": tuned}
     return Metric(name, name, "higher", values, more.pop("n", 12), **more)
 
@@ -23,7 +25,9 @@ GOOD = {
 }
 
 
-def decide(rows: int = 12, losses: float = 4.0, **changed: Metric) -> tuple[str, str, list[dict[str, Any]]]:
+def decide(
+    rows: int = 12, losses: float = 4.0, **changed: Metric
+) -> tuple[str, str, list[dict[str, Any]]]:
     held: dict[Arm, list[float]] = {
         "base": [4.4] * rows, "prompted": [4.3] * rows, "tuned": [losses] * rows,
     }  # fmt: skip

@@ -1,5 +1,4 @@
 """Reading persona files: every bad input is met with all its problems at once, each on its line."""
-# ruff: noqa: E501, RUF001 (tables of bad input, Chinese punctuation)
 
 import gzip
 import json

@@ -140,9 +140,7 @@ def test_a_model_that_got_worse_is_not_released(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_two_builds_of_one_persona_at_once_are_refused(
-    tiny_llama: Path, tmp_path: Path
-) -> None:
+def test_two_builds_of_one_persona_at_once_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
     file = write_persona(tmp_path / "p", tiny_llama)
     from factory.store import lock
 
@@ -152,7 +150,9 @@ def test_two_builds_of_one_persona_at_once_are_refused(
     assert str(os.getpid()) in done.stderr
 
 
-def test_a_read_only_home_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_home_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FACTORY_HOME", "/dev/null/out")
     done = factory("build", write_persona(tmp_path / "p", "starter"), check=None)
     assert done.returncode == 1
@@ -160,9 +160,7 @@ def test_a_read_only_home_is_one_clear_error(tmp_path: Path, monkeypatch: pytest
     assert "Traceback" not in done.stderr
 
 
-def test_several_personas_are_built_in_one_process(
-    tiny_llama: Path, tmp_path: Path
-) -> None:
+def test_several_personas_are_built_in_one_process(tiny_llama: Path, tmp_path: Path) -> None:
     files = [
         write_persona(tmp_path / n, tiny_llama, name=n, count=32, tune="{epochs: 2}")
         for n in ("one", "two")

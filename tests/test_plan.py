@@ -51,7 +51,10 @@ SEVEN = Described(7.0, 4096, 32)
 HUGE = Described(70.0, 8192, 80)
 
 
-def plan(tune: Tune = Tune(), base: Any = TINY, rows: int = 100, hardware: Hardware = LAPTOP) -> Any:  # noqa: B008
+AUTO = Tune()
+
+
+def plan(tune: Tune = AUTO, base: Any = TINY, rows: int = 100, hardware: Hardware = LAPTOP) -> Any:
     return choose(tune, base, [60] * rows, 12, hardware)
 
 

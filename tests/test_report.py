@@ -971,13 +971,13 @@ def test_nothing_is_lost_when_the_build_dies() -> None:
 def test_a_failed_stage_says_why_on_a_pipe_too() -> None:
     out, clock = io.StringIO(), Clock()
     with (
-        pytest.raises(ValueError),
+        pytest.raises(ValueError, match="NaN"),
         Display(STAGES, title="x", console=Console(file=out), now=clock) as display,
     ):
         display.start("tune")
         clock.seconds += 3
         display.failed("tune", "the loss became NaN")
-        raise ValueError
+        raise ValueError("NaN")
     assert out.getvalue().splitlines()[-1] == "tune: failed after 3.0 s - the loss became NaN"
 
 

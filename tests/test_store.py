@@ -65,7 +65,9 @@ def test_a_later_stage_depends_on_content_and_not_on_what_made_it(tmp_path: Path
     one = make(store, stage(write), {"whitespace": 1}, text="a")
     two = make(store, stage(write), {"whitespace": 2}, text="a")
     assert one.path != two.path
-    assert store.key(stage(write), None, {"rows": one}) == store.key(stage(write), None, {"rows": two})
+    assert store.key(stage(write), None, {"rows": one}) == store.key(
+        stage(write), None, {"rows": two}
+    )
 
 
 def test_transport_fields_do_not_change_the_key() -> None:
@@ -140,7 +142,11 @@ def test_a_killed_builder_frees_its_lock_and_a_running_one_is_named(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("number", "what"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot write here"), (errno.EACCES, "cannot write here")],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "cannot write here"),
+        (errno.EACCES, "cannot write here"),
+    ],
 )
 def test_disk_trouble_is_one_clear_error(tmp_path: Path, number: int, what: str) -> None:
     def trouble(config: Any, /, *, out: Path, progress: Any) -> dict[str, Any]:
@@ -170,7 +176,9 @@ def test_a_torn_last_line_is_owed_again(tmp_path: Path) -> None:
 
 
 def test_releases_are_numbered_and_never_reused(tmp_path: Path) -> None:
-    def release(config: Any, /, *, out: Path, progress: Any, number: int, text: str) -> dict[str, Any]:
+    def release(
+        config: Any, /, *, out: Path, progress: Any, number: int, text: str
+    ) -> dict[str, Any]:
         write_json(out / "note.json", {"text": text})
         return {"number": number}
 
@@ -184,5 +192,9 @@ def test_releases_are_numbered_and_never_reused(tmp_path: Path) -> None:
             one, key, None, inputs, quiet, folder=folder
         )
 
-    assert [publish("a").path.name, publish("b").path.name, publish("a").path.name] == ["1", "2", "1"]
+    assert [publish("a").path.name, publish("b").path.name, publish("a").path.name] == [
+        "1",
+        "2",
+        "1",
+    ]
     assert json.loads((folder / "2" / "note.json").read_text()) == {"text": "b"}

@@ -54,7 +54,7 @@ _QWEN2_TEMPLATE = """\
 {%- if add_generation_prompt %}
     {{- '<|im_start|>assistant\\n' }}
 {%- endif %}
-"""  # noqa: E501 (the line breaks of a real template are part of the test)
+"""
 
 _QWEN3_TEMPLATE = """\
 {%- if messages[0].role == 'system' %}
@@ -92,7 +92,7 @@ _QWEN3_TEMPLATE = """\
         {{- '<think>\\n\\n</think>\\n\\n' }}
     {%- endif %}
 {%- endif %}
-"""  # noqa: E501
+"""
 
 
 def tiny_base(kind: Kind, folder: Path, seed: int = 0) -> Path:

@@ -1,0 +1,1 @@
+"""The only rooms with torch: training, folding, scoring."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
@@ -36,14 +36,16 @@ def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     disable_progress_bar()  # these would tear the display apart
     disable_progress_bars()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
         )
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise UsageError(
             "transformers cannot load this model",
             where=str(folder),
-            got=str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__,
+            got=str(error).strip().splitlines()[0][:300]
+            if str(error).strip()
+            else type(error).__name__,
             allowed="a causal chat model whose architecture transformers has built in",
             hint="choose another base; `factory doctor` shows the installed version",
         ) from error

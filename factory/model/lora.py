@@ -23,12 +23,10 @@ from factory.base import Base
 from factory.chat import Example
 from factory.contracts import Progress
 from factory.errors import TrainingError
+from factory.model.batches import agrees, end_to_end, labels_of, padded
 from factory.model.device import device, load_model, load_tokenizer, with_ladder
 from factory.model.score import token_log_likelihoods
 from factory.plan import Plan
-
-IGNORED = -100
-"""Label of tokens outside the loss (PyTorch's cross_entropy ignore_index)."""
 
 PATIENCE = 2
 """Epochs without a lower held-out loss after which training stops."""
@@ -97,7 +95,11 @@ class _Metrics(TrainerCallback):
         began, first = self.started
         done = max(state.global_step - first, 1)
         left = (time.monotonic() - began) / done * (state.max_steps - state.global_step)
-        shown = {k: v for k, v in entry.items() if k not in ("epoch", "step", "learning_rate", "gradient_norm")}
+        shown = {
+            k: v
+            for k, v in entry.items()
+            if k not in ("epoch", "step", "learning_rate", "gradient_norm")
+        }
         self.progress(step=state.global_step, total=state.max_steps, seconds_left=left, **shown)
 
 
@@ -109,10 +111,18 @@ def _numeric(value: Any) -> bool:
     return True
 
 
-class _Trainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer whose held-out loss is a mean over tokens, not over batches."""
+class _Trainer(SFTTrainer):
+    """SFTTrainer whose held-out loss is a mean over tokens, and which counts tokens as processed."""
 
     held_out: Sequence[Example] = ()
+
+    def compute_loss(self, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        before = self._total_train_tokens
+        loss = super().compute_loss(model, inputs, *rest, **more)  # type: ignore[no-untyped-call]
+        if model.training:  # TRL would sum our two-dimensional mask
+            self._total_train_tokens = before + inputs["input_ids"].numel()
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         scores = token_log_likelihoods(self.model, self.held_out, batch=8)
@@ -152,7 +162,9 @@ def train(
         TrainingError: On NaN, no trainable token, an adapter that did not change, or out of memory.
     """
     if not any(any(row.loss_mask) for row in rows):
-        raise TrainingError("no row has a token inside the loss", hint="check the answers in the data")
+        raise TrainingError(
+            "no row has a token inside the loss", hint="check the answers in the data"
+        )
     notes: list[str] = []
 
     def attempt(rows_per_step: int, recompute: bool) -> Trained:
@@ -186,10 +198,14 @@ def _run(
     # The only way transformers 5 takes TensorBoard's folder.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "trackers")
     model = _load(base, plan["precision"])
+    dataset = _dataset(rows)
+    first = [dataset[k] for k in range(min(rows_per_step, len(rows)))]
+    layout = end_to_end if agrees(model, first) else padded
     trainer = _Trainer(
         model=model,
+        data_collator=layout,
         args=_arguments(plan, rows_per_step, recompute, bool(held_out), out, seed, report_to),
-        train_dataset=_dataset(rows),
+        train_dataset=dataset,
         eval_dataset=_dataset(held_out) if held_out else None,
         processing_class=load_tokenizer(base.folder),
         peft_config=_lora(plan, len(rows)),
@@ -200,19 +216,22 @@ def _run(
     )
     trainer.remove_callback(PrinterCallback)  # it prints every log line over the display
     trainer.held_out = held_out
-    trainable = [p for p in trainer.model.parameters() if p.requires_grad]
+    adapted: Any = trainer.model
+    trainable = [p for p in adapted.parameters() if p.requires_grad]
     if not trainable or any(p.dtype != torch.float32 for p in trainable):
-        raise TrainingError("the adapter is not trained in fp32", got=str({p.dtype for p in trainable}))
+        raise TrainingError(
+            "the adapter is not trained in fp32", got=str({p.dtype for p in trainable})
+        )
     trainer.train(resume_from_checkpoint=last_checkpoint(out / "checkpoints"))
     if not metrics.entries:
         raise TrainingError("training ended without a single update", hint="raise tune.epochs")
-    _prove_changed(trainer.model)
-    trainer.model.eval()
-    _save(trainer.model, out / "adapter")
+    _prove_changed(adapted)
+    adapted.eval()
+    _save(adapted, out / "adapter")
     best = trainer.state.best_global_step or trainer.state.global_step
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     early = trainer.state.global_step < trainer.state.max_steps
-    return Trained(trainer.model, best, early, rows_per_step, notes)
+    return Trained(adapted, best, early, rows_per_step, notes)
 
 
 def _load(base: Base, precision: str) -> Any:
@@ -229,7 +248,9 @@ def _load(base: Base, precision: str) -> Any:
         return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     # bf16 on a CPU means fp32 weights under autocast: bf16 weights train slower there.
     small = device().type == "cpu" or base.parameters <= 5e8
-    return load_model(base.folder, torch.float32 if small or precision == "fp32" else torch.bfloat16)
+    return load_model(
+        base.folder, torch.float32 if small or precision == "fp32" else torch.bfloat16
+    )
 
 
 def _lora(plan: Plan, rows: int) -> LoraConfig:
@@ -287,16 +308,7 @@ def _arguments(
 
 def _dataset(rows: Sequence[Example]) -> Dataset:
     return Dataset.from_list(
-        [
-            {
-                "input_ids": row.input_ids,
-                "labels": [
-                    token if on else IGNORED
-                    for token, on in zip(row.input_ids, row.loss_mask, strict=True)
-                ],
-            }
-            for row in rows
-        ]
+        [{"input_ids": row.input_ids, "labels": labels_of(row)} for row in rows]
     )
 
 

@@ -102,13 +102,24 @@ class Finding(Protocol):
     """One thing that was looked at; `status` is ok, warn or bad."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """What was looked at."""
+        ...
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """ok, warn or bad."""
+        ...
+
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """What was found."""
+        ...
+
     @property
-    def hint(self) -> str | None: ...
+    def hint(self) -> str | None:
+        """What to do about it."""
+        ...
 
 
 def findings_table(findings: Sequence[Finding]) -> RenderableType:

@@ -50,7 +50,9 @@ _SIBLINGS = frozenset(["da", "no", "sv"])
 """Too close to each other to be told apart in a few words."""
 _MIN_LETTERS = 20
 _SURE = 0.95
-_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+|<[^>\n]{1,80}>", re.S)
+_NOT_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|[\w.+-]{1,64}@\S+|<[^>\n]{1,80}>", re.S
+)
 
 
 def mismatch(text: str, expected: str) -> str | None:

@@ -65,7 +65,11 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Check], ...] = (
         ),
         _yes,
     ),
-    ("e-mail address", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"), _real_email),
+    (
+        "e-mail address",
+        re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,4}\.[A-Za-z]{2,}"),
+        _real_email,
+    ),
     ("identity number", re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?!\w)"), _chinese_id),
     (
         "identity number",

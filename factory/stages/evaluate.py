@@ -192,9 +192,7 @@ def _stops(replies: dict[Arm, list[Reply]]) -> Metric:
         else None
         for arm in ARMS
     }
-    return Metric(
-        "stop_rate", "Stops by itself", "higher", values, len(replies["tuned"]), "share"
-    )
+    return Metric("stop_rate", "Stops by itself", "higher", values, len(replies["tuned"]), "share")
 
 
 def _gap(perplexity: dict[Arm, float | None], trained: dict[Arm, float], rows: int) -> Metric:
@@ -209,7 +207,9 @@ def _gap(perplexity: dict[Arm, float | None], trained: dict[Arm, float], rows: i
         added = after - before
         note = f"tuning added {added:.2f} nats per token"
         if added > 0.3:
-            note += ": part of the training rows was memorised (above 0.3); the held-out rows decide"
+            note += (
+                ": part of the training rows was memorised (above 0.3); the held-out rows decide"
+            )
     return Metric("overfit", "Train to held-out gap", "none", values, rows, "nats per token", note)
 
 

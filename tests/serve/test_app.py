@@ -43,7 +43,9 @@ def test_the_sdk_gets_an_answer(client: openai.OpenAI) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 4
 
 
-@pytest.mark.parametrize("text", ["Good morning", "two  spaces\n\nand lines ", "\u2028 \x85 \u4f60\u597d \U0001f600"])
+@pytest.mark.parametrize(
+    "text", ["Good morning", "two  spaces\n\nand lines ", "\u2028 \x85 \u4f60\u597d \U0001f600"]
+)
 def test_a_stream_adds_up_to_the_whole_answer(client: openai.OpenAI, text: str) -> None:
     whole = client.chat.completions.create(model="brief", messages=ask(text))
     stream = client.chat.completions.create(model="brief", messages=ask(text), stream=True)
@@ -179,10 +181,21 @@ def test_every_error_has_the_envelope(
 @pytest.mark.parametrize(
     "extra",
     [
-        {"stop": None, "seed": 3, "user": "u", "logit_bias": {"5": 1}, "tools": [{"type": "function"}]},
+        {
+            "stop": None,
+            "seed": 3,
+            "user": "u",
+            "logit_bias": {"5": 1},
+            "tools": [{"type": "function"}],
+        },
         {"tool_choice": None, "tools": None, "response_format": None, "stream_options": None},
         {"top_k": 3, "chat_template": "{{ 'x' }}", "add_generation_prompt": False, "echo": True},
-        {"presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.1, "top_p": 0.5},
+        {
+            "presence_penalty": 0.5,
+            "frequency_penalty": 0.5,
+            "repetition_penalty": 1.1,
+            "top_p": 0.5,
+        },
         {"unheard_of": {"deeply": ["nested"]}, "stream": None, "max_tokens": None, "n": None},
     ],
 )
@@ -195,7 +208,9 @@ def test_unknown_and_null_fields_do_no_harm(url: str, extra: dict[str, Any]) -> 
 def test_limits_are_clamped_and_told(url: str) -> None:
     body = {**OK, "max_tokens": 100_000, "logprobs": True, "top_logprobs": 20}
     response = httpx.post(f"{url}/v1/chat/completions", json=body)
-    told = dict(part.split("=") for part in response.headers["x-persona-factory-clamped"].split(", "))
+    told = dict(
+        part.split("=") for part in response.headers["x-persona-factory-clamped"].split(", ")
+    )
     assert told["top_logprobs"] == "5"
     assert 300 < int(told["max_tokens"]) < 512  # the window less the persona's prompt
     unclamped = httpx.post(f"{url}/v1/chat/completions", json={**OK, "max_tokens": 100})

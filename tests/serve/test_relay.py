@@ -155,3 +155,21 @@ def test_a_dead_engine_is_503_and_not_ready(tiny_llama: Path, factory_home: Path
             assert response.status_code == 503
             assert response.json()["error"]["code"] == "engine_unavailable"
             assert int(response.headers["retry-after"]) <= 10
+
+
+def test_an_answer_in_flight_is_finished_at_shutdown(tiny_llama: Path, factory_home: Path) -> None:
+    begun = threading.Event()
+    heard: list[str] = []
+
+    def listen(url: str) -> None:
+        with sdk(url) as client:
+            for chunk in client.chat.completions.create(**request(stream=True)):
+                heard.append(chunk.choices[0].delta.content or "")
+                begun.set()
+
+    with scripted(Script(30, pause=0.02), tiny_llama, factory_home) as url:
+        thread = threading.Thread(target=listen, args=(url,))
+        thread.start()
+        assert begun.wait(10)
+    thread.join()
+    assert "".join(heard).split() == [str(i) for i in range(30)]

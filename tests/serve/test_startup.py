@@ -17,7 +17,9 @@ def test_an_engine_that_reproduces_the_probes_serves(
 ) -> None:
     release(probes=golden(tiny_llama, PROMPT))
     with serve("brief", engine="transformers") as url, sdk(url) as client:
-        response = client.chat.completions.with_raw_response.create(model="brief", messages=ask("Hi"))
+        response = client.chat.completions.with_raw_response.create(
+            model="brief", messages=ask("Hi")
+        )
         assert response.headers["x-persona-factory-release"] == "brief@1"
         assert "x-persona-factory-ungated" not in response.headers
         assert response.parse().choices[0].finish_reason in ("stop", "length")
@@ -29,9 +31,11 @@ def test_an_engine_that_reads_prompts_differently_is_refused(
     probes = golden(tiny_llama, PROMPT)
     probes[1]["prompt_ids"][3] += 1
     release(probes=probes)
-    with pytest.raises(EngineError, match="reads a conversation differently") as caught:
-        with serve("brief", engine="transformers"):
-            pass
+    with (
+        pytest.raises(EngineError, match="reads a conversation differently") as caught,
+        serve("brief", engine="transformers"),
+    ):
+        pass
     assert "position 3" in str(caught.value.got)
 
 
