@@ -33,6 +33,11 @@ def stored_dtype(base: Base) -> torch.dtype:
     return torch.float16 if found == {"F16"} else torch.bfloat16
 
 
+def exact_dtype(base: Base) -> torch.dtype:
+    """The precision to compute the fold and the reference in: fp32 where memory allows it."""
+    return torch.float32 if base.parameters <= 3e9 else stored_dtype(base)
+
+
 def load_adapter(base: Base, adapter: Path, dtype: torch.dtype) -> Any:
     """The base with the adapter from disk on it, unmerged."""
     model = PeftModel.from_pretrained(load_model(base.folder, dtype), str(adapter))
@@ -49,8 +54,7 @@ def fold(base: Base, adapter: Path, out: Path) -> None:
         TrainingError: If the merged weights hold NaN or lost or gained a tensor.
     """
     dtype = stored_dtype(base)
-    exact = torch.float32 if base.parameters <= 3e9 else dtype
-    merged = load_adapter(base, adapter, exact).merge_and_unload(safe_merge=True).to(dtype)
+    merged = load_adapter(base, adapter, exact_dtype(base)).merge_and_unload(safe_merge=True).to(dtype)
     broken = [n for n, p in merged.named_parameters() if not torch.isfinite(p).all()]
     if broken:
         raise TrainingError("the merged model holds NaN or infinite weights", where=broken[0])

@@ -42,10 +42,8 @@ def run(
             message has the numbers.
     """
     progress(note="loading torch")
-    import torch
-
     from factory.model.device import load_model
-    from factory.model.fold import fold, load_adapter, stored_dtype
+    from factory.model.fold import exact_dtype, fold, load_adapter, stored_dtype
     from factory.model.score import generate
 
     probes = adapter.probes()[: config.probes]
@@ -67,7 +65,7 @@ def run(
     merged_base = Base(base.name, out / "model", None)
 
     progress(note="adapter reloaded from disk")
-    exact = torch.float32 if base.parameters <= 3e9 else stored_dtype(base)
+    exact = exact_dtype(base)
     reloaded = load_adapter(base, adapter.weights, exact)
     own = answers(reloaded, prompts)
     measured = noise(own, answers(reloaded, prompts, batch=1))
