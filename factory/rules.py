@@ -17,11 +17,11 @@ _MARKDOWN = {
     "a heading": re.compile(r"^ {0,3}#{1,6} \S", re.M),
     "bold text": re.compile(r"\*\*(?=\S)[^*\n]+(?<=\S)\*\*|(?<!\w)__(?=\S)[^_\n]+(?<=\S)__(?!\w)"),
     "italic text": re.compile(r"(?<![\w*])\*(?=[^\s*])[^*\n]*(?<=[^\s*])\*(?![\w*])"),
-    "a bullet list": re.compile(r"^\s*[-*+•] +\S", re.M),
-    "a code block": re.compile(r"^\s*(```|~~~)", re.M),
+    "a bullet list": re.compile(r"^[ \t]*[-*+•] +\S", re.M),
+    "a code block": re.compile(r"^[ \t]*(```|~~~)", re.M),
     "inline code": re.compile(r"(?<!`)`[^`\n]+`(?!`)"),
-    "a link": re.compile(r"\[[^\]\n]+\]\([^)\s]+\)"),
-    "a table": re.compile(r"^\s*\|?(\s*:?-{3,}:?\s*\|)+", re.M),
+    "a link": re.compile(r"\[[^\[\]\n]+\]\([^()\s]+\)"),
+    "a table": re.compile(r"^[ \t]*\|?(?:[ \t]*:?-{3,}:?[ \t]*\|)+", re.M),
     "a quote block": re.compile(r"^ {0,3}> ?\S", re.M),
 }
 

@@ -232,9 +232,9 @@ def serve(
         EngineError: If an engine does not start or does not reproduce the release's probes.
     """
     from serve.listening import claim_port, run, stoppable
-    from serve.startup import prepare, started
+    from serve.startup import log_file, prepare, started
 
-    with stoppable(), claim_port(host, port, key=key) as door:
+    with stoppable(), claim_port(host, port, key=key) as door, log_file(root):
         releases = prepare(root, refs, allow_ungated=allow_ungated, announce=announce)
         with started(root, releases, engine=engine, announce=announce) as served:
             where = f"http://{host}:{door.getsockname()[1]}/v1"

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from factory.errors import FactoryError, UsageError
+from serve.listening import claim_port, is_loopback, running, stoppable
 
 HELP = "/reset starts over, /quit ends (so does Ctrl-C)"
 
@@ -72,15 +73,14 @@ def _serves(url: str, ref: str, key: str | None) -> bool:
 @contextmanager
 def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[tuple[str, str]]:
     from serve.app import create_app
-    from serve.listening import claim_port, running, stoppable
-    from serve.startup import prepare, started
+    from serve.startup import log_file, prepare, started
 
     key = secrets.token_urlsafe(24)
 
     def announce(line: str) -> None:
         write(f"{line}\n")
 
-    with stoppable():
+    with stoppable(), log_file(root):
         releases = prepare(root, [ref], allow_ungated=False, announce=announce)
         with (
             started(root, releases, engine=engine, announce=announce) as served,
@@ -92,11 +92,17 @@ def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[t
 
 def converse(url: str, model: str, key: str | None, *, read: Read, write: Write) -> None:
     """The loop: read a line, stream the answer; the conversation so far goes along every time."""
-    from openai import APIError, OpenAI
+    from openai import APIError, DefaultHttpxClient, OpenAI
 
     write(f"{model}: {HELP}\n")
     messages: list[Any] = []
-    with OpenAI(base_url=f"{url}/v1", api_key=key or "none", max_retries=0) as client:
+    local = is_loopback(httpx.URL(url).host)
+    with OpenAI(
+        base_url=f"{url}/v1",
+        api_key=key or "none",
+        max_retries=0,
+        http_client=DefaultHttpxClient(trust_env=not local),  # no proxy between us and ourselves
+    ) as client:
         while True:
             try:
                 said = read("\nyou: ").strip()

@@ -48,7 +48,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex
+        request_id, path = uuid.uuid4().hex, tidy(scope["path"])
         started = False
 
         async def marked(message: Message) -> None:
@@ -59,12 +59,11 @@ class Edge:
                 headers["x-request-id"] = request_id
                 if self.ungated and "x-persona-factory-release" not in headers:
                     headers["x-persona-factory-ungated"] = "true"
-                log.info(
-                    "%s %s %s %d", request_id, scope["method"], scope["path"], message["status"]
-                )
+                mark = " ungated" if "x-persona-factory-ungated" in headers else ""
+                what = f"{scope['method']} {path[:200]!r} {message['status']}"
+                log.info("%s %s%s", request_id, what, mark)
             await send(message)
 
-        path = tidy(scope["path"])
         try:
             await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, marked)
         except Exception:

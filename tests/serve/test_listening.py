@@ -86,3 +86,6 @@ def test_a_signal_ends_it_cleanly(
             process.kill()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/healthz")
+    log = (factory_home / "logs" / "serve.log").read_text()
+    assert "POST '/v1/chat/completions' 200 ungated" in log  # an echo is not the tested model
+    assert "Hi" not in log

@@ -17,8 +17,8 @@ import serve.relay
 from factory.chat import ChatFormat
 from factory.contracts import Message
 from serve.app import create_app
+from serve.engines.brain import Ask, Piece
 from serve.engines.hosting import hosted
-from serve.engines.wire import Ask, Piece
 from serve.listening import claim_port, running
 from serve.served import Served
 from tests.serve.conftest import ask, make_release, sdk

@@ -1,0 +1,101 @@
+"""The commands as a user meets them: what they print, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.personas import HERE, write_persona
+
+
+def factory(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "factory", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=120, cwd=cwd,
+    )  # fmt: skip
+
+
+def test_a_new_persona_file_can_be_checked_and_is_never_overwritten(tmp_path: Path) -> None:
+    assert factory("init", "shopdesk", cwd=tmp_path).returncode == 0
+    written = (tmp_path / "shopdesk.yaml").read_text()
+    done = factory("check", "shopdesk.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ready to build" in done.stdout
+    again = factory("init", "shopdesk", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert (tmp_path / "shopdesk.yaml").read_text() == written
+
+
+def test_every_problem_of_a_file_is_listed_at_once(tmp_path: Path) -> None:
+    file = write_persona(tmp_path, "starter")
+    file.write_text(
+        file.read_text().replace("voice:", "voise:").replace("max_words: 300", "max_words: many")
+    )
+    done = factory("check", file)
+    assert done.returncode == 2
+    assert "voice" in done.stderr
+    assert "many" in done.stderr
+    assert "2 problems found" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["concise", "humorous", "support", "tutor"])
+def test_the_shipped_personas_lose_no_row(name: str) -> None:
+    done = factory("check", HERE / f"{name}.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "0 rejected" in done.stdout
+
+
+def test_a_plan_gives_reasons_time_and_memory_and_honours_overrides() -> None:
+    done = factory(
+        "plan", HERE / "concise.yaml", "--set", "tune.rank=64", "--set", "tune.epochs=40"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "size law" in done.stdout
+    assert "64" in done.stdout
+    assert "memorises" in done.stdout
+    assert "GiB" in done.stdout
+
+
+def test_an_override_that_is_wrong_is_refused_before_anything_is_built(factory_home: Path) -> None:
+    done = factory("build", HERE / "concise.yaml", "--set", "tune.rank=abc")
+    assert done.returncode == 2
+    assert "--set tune.rank=abc" in done.stderr
+    assert not list(factory_home.glob("store/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["buld"], "Did you mean"),
+        (["build", "personas/none.yaml"], "personas/none.yaml"),
+        (["build", str(HERE / "concise.yaml"), "--until", "tuna"], "tune"),
+        (["show"], "nothing was built yet"),
+        (["serve", "nobody"], "nobody"),
+    ],
+)
+def test_wrong_commands_end_with_2_and_one_clear_message(
+    arguments: list[str], expected: str
+) -> None:
+    done = factory(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_base_that_has_to_be_downloaded_says_so_without_a_network() -> None:
+    done = factory("check", HERE / "youmo.yaml")
+    assert done.returncode == 2
+    assert "Qwen/Qwen2.5-0.5B-Instruct" in done.stderr
+    assert "could not be downloaded" in done.stderr
+
+
+def test_the_schema_is_json_and_the_plugins_are_listed() -> None:
+    assert json.loads(factory("schema").stdout)["additionalProperties"] is False
+    listed = factory("plugins").stdout
+    assert all(name in listed for name in ("accuracy", "rules", "vllm", "transformers", "echo"))
