@@ -18,6 +18,7 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.utils import logging
 
 from factory.contracts import Message
 from serve.engines.brain import Ask, Piece
@@ -46,6 +47,7 @@ class Generator:
             folder: Model and tokenizer.
             dtype: `float32`, `bfloat16` or `auto`.
         """
+        logging.disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
