@@ -41,7 +41,9 @@ check: $(STAMP) ## lint, format, types, import rules
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## print every published figure
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@missed=0
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || missed=1; done
+	exit $$missed
 
 clean: ## remove caches and build products; .venv and out/ stay
 	@rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

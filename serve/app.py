@@ -162,7 +162,8 @@ def _api(served: Mapping[str, Served]) -> APIRouter:
         try:
             if asked.stream:
                 opened = await until_gone(request.receive, send(client, upstream.body))
-                return EventStream(relay(opened, one.name, asked.include_usage), headers)
+                events = relay(opened, one.name, asked.include_usage)
+                return EventStream(events, headers, close=opened.aclose)
             whole = await until_gone(request.receive, complete(client, one, upstream.body))
             return JSONResponse(whole, headers=headers)
         except ClientGoneError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -32,17 +32,29 @@ COMMENT = b": waiting\n\n"
 
 
 class EventStream(Response):
-    """A streamed response that stops its source as soon as the client has gone."""
+    """A streamed response that stops its source as soon as the client has gone.
+
+    Args:
+        events: What is sent.
+        headers: More response headers.
+        close: Ends what the events come from, even if none of them was ever asked for.
+    """
 
     media_type = "text/event-stream"
     charset = "utf-8"
 
-    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes],
+        headers: dict[str, str],
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         super().__init__(
             headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
         )
         del self.headers["content-length"]
         self.events = events
+        self.close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send every event, or stop early."""
@@ -50,6 +62,9 @@ class EventStream(Response):
             await until_gone(receive, self._send(send))
         except ClientGoneError:
             log.info("the client closed the stream")
+        finally:
+            if self.close is not None:
+                await self.close()
 
     async def _send(self, send: Send) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -71,20 +86,19 @@ async def relay(upstream: httpx.Response, model: str, include_usage: bool) -> As
     answer = Answer(model)
     state = _Chunks(answer, include_usage)
     try:
-        async for data in _with_comments(_data_lines(upstream)):
-            if data is None:
-                yield COMMENT
-            elif data != b"[DONE]":
-                for part in state.translate(json.loads(data)):
-                    yield event(part)
+        async with aclosing(_with_comments(upstream)) as source:
+            async for data in source:
+                if data is None:
+                    yield COMMENT
+                elif data != b"[DONE]":
+                    for part in state.translate(json.loads(data)):
+                        yield event(part)
         if not state.finished:
             raise _broken("ended without a finish reason")
     except ApiError as error:
         yield event(error.envelope())
     except (httpx.HTTPError, ValueError, KeyError) as error:
         yield event(_broken(f"{type(error).__name__}: {error}").envelope())
-    finally:
-        await upstream.aclose()
     yield DONE
 
 
@@ -148,8 +162,9 @@ async def _data_lines(upstream: httpx.Response) -> AsyncIterator[bytes]:
                 yield line[5:].strip()
 
 
-async def _with_comments(source: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
-    """The source's items, and None for every KEEP_ALIVE seconds without one."""
+async def _with_comments(upstream: httpx.Response) -> AsyncGenerator[bytes | None]:
+    """The engine's data, and None for every KEEP_ALIVE seconds without any."""
+    source = _data_lines(upstream)
     waiting: asyncio.Future[bytes] | None = None
     try:
         while True:
@@ -165,6 +180,7 @@ async def _with_comments(source: AsyncIterator[bytes]) -> AsyncIterator[bytes | 
             waiting = None
             yield item
     finally:
+        # Closing ends a read that is under way; cancelling it can collide with data just arriving.
+        await upstream.aclose()
         if waiting is not None:
-            waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
