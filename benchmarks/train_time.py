@@ -83,7 +83,9 @@ def time_ours(folder: Path) -> tuple[float, Path]:
     """Seconds of the whole process, and the adapter."""
     shutil.rmtree(folder / "home", ignore_errors=True)
     started = time.monotonic()
-    subprocess.run([sys.executable, __file__, "--child", str(folder)], check=True)
+    # As the command sets it; the peer runs as it comes.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    subprocess.run([sys.executable, __file__, "--child", str(folder)], check=True, env=environment)
     return time.monotonic() - started, folder / "home" / "store" / "tune" / "ours" / "adapter"
 
 
@@ -186,6 +188,7 @@ def main() -> None:
         base_loss = held_out_loss(None, pairs[TRAIN:])
         our_loss = held_out_loss(adapter, pairs[TRAIN:])
         kind = "without a prompt" if options.no_prompt else "behind the persona's prompt"
+        print(f"load average {os.getloadavg()[1]:.1f} (above 2 the figures mean little)")
         print(f"{TRAIN} rows {kind}, {EPOCHS} epochs, batch {BATCH}, rank {RANK}")
         print(
             f"persona-factory  {statistics.median(ours):7.1f} s  held-out loss {our_loss:.4f}"
