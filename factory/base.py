@@ -87,6 +87,11 @@ class Base:
         return sum(prod(entry["shape"]) for entry in self.headers.values())
 
     @property
+    def disk_needed(self) -> int:
+        """Bytes a build writes: the merged model, checkpoints with optimizer state, papers."""
+        return self.parameters * (4 if self.parameters <= 1e9 else 2) + self.parameters // 2 + 2**28
+
+    @property
     def stop_ids(self) -> list[int]:
         """Every token id that ends an answer: the base's own and the template's turn end."""
         own = self.generation.get("eos_token_id", self.config.get("eos_token_id"))

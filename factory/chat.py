@@ -136,9 +136,11 @@ class ChatFormat:
         Raises:
             FormatError: If the template refuses the conversation.
         """
-        if not self.takes_system:
-            messages = fold_system(messages)
-        return self._render(messages, generation)
+        return self._render(self.accepted(messages), generation)
+
+    def accepted(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The conversation as this template takes it: system text folded where it has no such role."""
+        return messages if self.takes_system else fold_system(messages)
 
     def _render(self, messages: Sequence[Message], generation: bool) -> str:
         try:

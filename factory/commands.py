@@ -107,12 +107,14 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
 def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) -> int:
     """Build every persona; every file is read and checked before the first one is built."""
     from factory.pipeline import STAGES
+    from factory.store import home, require_disk
 
     if until is not None and until not in STAGES:
         raise UsageError("no such stage", where="--until", got=until, allowed=", ".join(STAGES))
     opened = [_opened(file, overrides, weights=True) for file in files]
     for _, base, _ in opened:
         base.format.preflight()
+    require_disk(home(), sum(base.disk_needed for _, base, _ in opened))
     worst = 0
     for spec, base, data in opened:
         try:

@@ -113,6 +113,24 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def require_disk(root: Path, needed: int) -> None:
+    """Refuse work whose results would not fit, before it begins.
+
+    Raises:
+        FactoryError: With both sizes.
+    """
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise FactoryError(
+            "there is not enough disk space for this build",
+            where=str(root),
+            got=f"{free / 1024**3:.1f} GiB free",
+            allowed=f"at least {needed / 1024**3:.1f} GiB",
+            hint="free some space, or choose another disk with FACTORY_HOME",
+        )
+
+
 @contextmanager
 def lock(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock that dies with this process.

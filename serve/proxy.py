@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from factory.chat import FormatError, fold_system
+from factory.chat import FormatError
 from factory.contracts import Endpoint
 from serve.conversation import conversation
 from serve.protocol import MAX_TOP_LOGPROBS, ApiError, ChatRequest
@@ -65,8 +65,7 @@ def build(served: Served, request: ChatRequest) -> Upstream:
     messages = conversation(
         request.messages, prompt=served.prompt, client_system=served.client_system
     )
-    if not served.format.takes_system:
-        messages = fold_system(messages)
+    messages = list(served.format.accepted(messages))
     try:
         used = len(served.format.prompt_ids(messages))
     except FormatError as error:

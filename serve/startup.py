@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from factory import plugins
-from factory.chat import ChatFormat, fold_system
+from factory.chat import ChatFormat
 from factory.contracts import Endpoint, Engine
 from factory.errors import EngineError, UsageError
 from factory.store import disk_errors
@@ -151,8 +151,7 @@ def replay(endpoint: Endpoint, facts: Mapping[str, Any], format: ChatFormat) -> 
     agreed = 0
     for probe in facts["probes"]:
         messages = probe["messages"]
-        if not format.takes_system:
-            messages = fold_system(messages)
+        messages = list(format.accepted(messages))
         prompt_ids, token_ids = _greedy(endpoint, messages, len(probe["token_ids"]) + 1)
         if prompt_ids != probe["prompt_ids"]:
             raise EngineError(

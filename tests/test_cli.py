@@ -99,3 +99,10 @@ def test_the_schema_is_json_and_the_plugins_are_listed() -> None:
     assert json.loads(factory("schema").stdout)["additionalProperties"] is False
     listed = factory("plugins").stdout
     assert all(name in listed for name in ("accuracy", "rules", "vllm", "transformers", "echo"))
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_training() -> None:
+    done = factory("plan", HERE / "concise.yaml", "--set", "tune.report_to=[mlflow]")
+    assert done.returncode == 2
+    assert "mlflow" in done.stderr
+    assert "pip install" in done.stderr

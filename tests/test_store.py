@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from factory.artifacts import Artifact, read_jsonl, write_json
 from factory.errors import BusyError, FactoryError
-from factory.store import Stage, Store, canonical
+from factory.store import Stage, Store, canonical, require_disk
 
 
 class Note(Artifact):
@@ -198,3 +198,10 @@ def test_releases_are_numbered_and_never_reused(tmp_path: Path) -> None:
         "1",
     ]
     assert json.loads((folder / "2" / "note.json").read_text()) == {"text": "b"}
+
+
+def test_a_build_that_would_not_fit_is_refused_before_it_begins(tmp_path: Path) -> None:
+    require_disk(tmp_path / "not" / "yet", 1)
+    with pytest.raises(FactoryError, match="not enough disk space") as caught:
+        require_disk(tmp_path / "not" / "yet", 2**60)
+    assert "GiB free" in str(caught.value)

@@ -136,7 +136,10 @@ def _engine_leg(
         out / "model", model="probe", max_model_len=window, options=options
     ) as endpoint:
         progress(note=f"merged model in {name}: answering")
-        found = [_ask(endpoint, messages, base.stop_ids) for messages in conversations]
+        found = [
+            _ask(endpoint, base.format.accepted(messages), base.stop_ids)
+            for messages in conversations
+        ]
     return compare(f"merged, {name}", reference, found, measured)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from factory.base import Base
 from factory.certificate import PROBE_TOKENS
 from factory.contracts import Progress
 from factory.curve import judge
+from factory.errors import UsageError
 from factory.examples import examples, probe_prompts
 from factory.hardware import detect
 from factory.plan import Plan, choose
@@ -21,9 +23,28 @@ PROBES = 64
 
 
 def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str) -> Plan:
-    """The plan for this data on this machine; what `factory plan` shows and `run` follows."""
+    """The plan for this data on this machine; what `factory plan` shows and `run` follows.
+
+    Raises:
+        UsageError: If something the plan needs is not installed, or no plan is possible.
+    """
+    for tracker in tune.report_to:
+        _require(tracker, "tune.report_to")
     lengths = [len(e.input_ids) for e in examples(base, data.split("train"), prompt)]
-    return choose(tune, base, lengths, len(data.split("validation")), detect())
+    plan = choose(tune, base, lengths, len(data.split("validation")), detect())
+    if plan["precision"] == "qlora":
+        _require("bitsandbytes", "tune.precision")
+    return plan
+
+
+def _require(module: str, where: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(
+            f"this needs the package {module}, which is not installed",
+            where=where,
+            got=module,
+            hint=f"run `.venv/bin/python -m pip install {module}`, or choose something else",
+        )
 
 
 def run(
