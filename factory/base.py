@@ -24,7 +24,7 @@ from factory.errors import UsageError
 STARTER = Path(__file__).resolve().parent / "starter" / "weights"
 """The small chat model that ships, so that the first build needs no network."""
 
-HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+HUB_ID = re.compile(r"^\w[\w.-]*/[\w.-]+(@[\w./-]+)?$")
 SMALL_FILES = ["*.json", "*.jinja", "*.model", "*.txt"]
 WEIGHTS = ["*.safetensors"]
 

@@ -32,6 +32,12 @@ def model_card(
     revision = f" at revision {base['revision']}" if base["revision"] else ""
     notes = f"\n{spec.release.notes}\n" if spec.release.notes else ""
     splits = data["splits"]
+    starter = (
+        " The starter base was trained in part on text that may not be used commercially, so neither"
+        " may this model."
+        if base["name"] == "starter"
+        else ""
+    )
     return f"""---
 language: {spec.language}
 {licence}library_name: transformers
@@ -44,7 +50,7 @@ tags: [persona-factory, lora, chat]
 {spec.description}
 {notes}
 LoRA-tuned from `{base["name"]}`{revision} on {splits["train"]} conversations; the merged model is in
-`model/`, the adapter in `adapter/`. The base's own licence applies to these weights too.
+`model/`, the adapter in `adapter/`. The base's own licence applies to these weights too.{starter}
 
 ## Use
 
@@ -88,4 +94,4 @@ Made {facts["created"]} with {", ".join(f"{k} {v}" for k, v in facts["versions"]
 def _value(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    return f"{value:.0%}" if unit == "share" else f"{value:.4g} {unit}".strip()
+    return f"{value:.0%}" if unit == "share" else f"{value:.3g} {unit}".strip()

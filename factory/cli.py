@@ -63,7 +63,7 @@ def check(file: PersonaFile, set_: Sets = None) -> None:
 
 @app.command()
 def plan(file: PersonaFile, set_: Sets = None) -> None:
-    """Show what a build would do: stages, hyperparameters with reasons, time and memory."""
+    """Show the hyperparameters a build would use, with reasons, time and memory."""
     from factory.commands import plan
 
     plan(file, set_ or [])
@@ -71,7 +71,7 @@ def plan(file: PersonaFile, set_: Sets = None) -> None:
 
 @app.command()
 def build(
-    files: Annotated[list[Path], typer.Argument(help="Persona files (YAML).", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Persona files (YAML).", metavar="FILE")],
     set_: Sets = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
 ) -> None:
@@ -93,12 +93,12 @@ def show(
 
 @app.command()
 def serve(
-    names: Annotated[list[str], typer.Argument(help="NAME or NAME@N.", metavar="NAME...")],
+    names: Annotated[list[str], typer.Argument(help="NAME or NAME@N.", metavar="NAME")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     engine: Annotated[str, typer.Option(help="auto, vllm, transformers or echo.")] = "auto",
     allow_ungated: Annotated[
-        bool, typer.Option(help="Serve weights that have no PASS scorecard.")
+        bool, typer.Option(help="Serve a release whose files no longer match its scorecard.")
     ] = False,
 ) -> None:
     """Serve releases behind an OpenAI-compatible endpoint (key: $FACTORY_API_KEY)."""

@@ -35,11 +35,18 @@ def init(name: str, language: str) -> None:
 
 
 def _opened(file: Path, overrides: Sequence[str], *, weights: bool) -> tuple[Any, Any, list[Any]]:
+    from factory import plugins
     from factory.base import resolve
     from factory.load import load
     from factory.stages.gather import data_file
 
     spec = load(file, overrides)
+    for name in spec.evaluate.graders:
+        plugins.find("graders", name, "evaluate.graders")
+    for name in spec.merge.engines:
+        plugins.find("engines", name, "merge.engines")
+    if spec.serve.engine != "auto":
+        plugins.find("engines", spec.serve.engine, "serve.engine")
     files = [data_file(name, file.parent) for name in spec.data]
     return spec, resolve(spec.base, beside=file.parent, weights=weights), files
 
@@ -48,6 +55,7 @@ def check(file: Path, overrides: Sequence[str]) -> None:
     """Load, read and curate the data in a throw-away folder, prove the chat format."""
     from tempfile import TemporaryDirectory
 
+    from factory.gate import MIN_ROWS
     from factory.load import warnings
     from factory.persona import system_prompt
     from factory.report.tables import data_summary
@@ -66,6 +74,11 @@ def check(file: Path, overrides: Sequence[str]) -> None:
         )  # fmt: skip
         report = data.report()
     console.print(data_summary(report))
+    if report["splits"]["test"] < MIN_ROWS:
+        notes.append(
+            f"{report['splits']['test']} held-out rows: a build needs {MIN_ROWS} to reach a verdict,"
+            " which takes about 30 rows of data"
+        )
     for note in [*notes, *report["advice"]]:
         console.print(f"note: {note}", markup=False)
     console.print(f"{file}: ready to build; next: `factory plan {file}`", markup=False)

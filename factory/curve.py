@@ -14,7 +14,8 @@ FLAT = 0.03
 """Relative fall of the loss below which it counts as flat."""
 
 OVERFIT = 0.02
-"""Relative rise of the held-out loss above its best from which the run counts as overfitting."""
+"""Relative rise of the held-out loss above its best from which the run counts as overfitting;
+so does a run that stopped early because the held-out loss had ceased to fall."""
 
 REMEDIES = {
     "falling and stable": "nothing to do",
@@ -49,7 +50,7 @@ def judge(metrics: Sequence[dict[str, Any]], best_step: int, stopped_early: bool
             applied = f"kept the adapter of update {best_step}, where the held-out loss was lowest"
             if stopped_early:
                 applied += ", and stopped early"
-    verdict = _verdict(losses, begin, end, held_out)
+    verdict = _verdict(losses, begin, end, held_out, stopped_early)
     return {
         "verdict": verdict,
         "explanation": numbers,
@@ -59,7 +60,11 @@ def judge(metrics: Sequence[dict[str, Any]], best_step: int, stopped_early: bool
 
 
 def _verdict(
-    losses: Sequence[float], begin: float, end: float, held_out: Sequence[tuple[int, float]]
+    losses: Sequence[float],
+    begin: float,
+    end: float,
+    held_out: Sequence[tuple[int, float]],
+    stopped_early: bool,
 ) -> str:
     fall = begin - end
     if fall < -FLAT * begin:
@@ -68,7 +73,7 @@ def _verdict(
         return "flat"
     if held_out:
         best = min(v for _, v in held_out)
-        if held_out[-1][1] > best * (1 + OVERFIT):
+        if stopped_early or held_out[-1][1] > best * (1 + OVERFIT):
             return "overfitting"
     steps = [b - a for a, b in pairwise(losses)]
     # Successive differences measure noise without the trend (von Neumann 1941).

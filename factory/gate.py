@@ -131,6 +131,10 @@ def _not_worse(metric: Metric, margin: float) -> _Check:
     others = [v for v in (metric.values["base"], metric.values["prompted"]) if v is not None]
     if tuned is None or not others:
         return _Check(metric.name, rule, None, "nothing could be graded", "INVALID")
+    if metric.name == "accuracy" and tuned == max(others) == 0.0:
+        return _Check(
+            metric.name, rule, True, "no arm answered one right, so this check says nothing"
+        )
     seen = f"tuned {tuned:.0%}, base {statistics.fmean(others[:1]):.0%}, prompted {others[-1]:.0%}"
     return _Check(metric.name, rule, tuned >= max(others) - margin - 1e-9, seen)
 

@@ -25,21 +25,24 @@ _PHRASES = {
         "knowledge": "Know this:",
     },
     "zh": {
-        "voice": "风格:{}。",
+        "voice": "风格：{}。",
         "max_words": "回答不超过{}字。",
         "min_words": "回答不少于{}字。",
-        "must": "回答里要有:{}。",
-        "must_not": "不要说:{}。",
-        "language": "使用语言:{}。",
-        "plain": "只用纯文本,不用 Markdown。",
+        "must": "回答里要有：{}。",
+        "must_not": "不要说：{}。",
+        "language": "请用{}回答。",
+        "plain": "只用纯文本，不用 Markdown。",
         "json": "只回答一个 JSON 值。",
-        "knowledge": "你知道:",
+        "knowledge": "你知道：",
     },
 }
-_LANGUAGES = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "es": "Spanish"}
+_LANGUAGES = {
+    "en": {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "es": "Spanish"},
+    "zh": {"en": "英文", "zh": "中文", "de": "德文", "fr": "法文", "es": "西班牙文"},
+}
 
 
-def _phrase(rule: Rule, words: dict[str, str]) -> str:
+def _phrase(rule: Rule, words: dict[str, str], names: dict[str, str]) -> str:
     match rule:
         case MaxWords():
             return words["max_words"].format(rule.max_words)
@@ -50,7 +53,7 @@ def _phrase(rule: Rule, words: dict[str, str]) -> str:
         case MustNot():
             return words["must_not"].format(rule.must_not)
         case LanguageRule():
-            return words["language"].format(_LANGUAGES.get(rule.language, rule.language))
+            return words["language"].format(names.get(rule.language, rule.language))
         case FormatRule():
             return words[rule.format]
 
@@ -64,12 +67,13 @@ def system_prompt(spec: Spec) -> str:
     if spec.prompt is not None:
         return spec.prompt.strip()
     words = _PHRASES.get(spec.language, _PHRASES["en"])
+    names = _LANGUAGES.get(spec.language, _LANGUAGES["en"])
     lines = [spec.description.strip()]
     if spec.voice:
         joint = "、" if spec.language == "zh" else ", "
         lines.append(words["voice"].format(joint.join(trait.strip() for trait in spec.voice)))
     # A rule with a pattern is a check with a label for people, not a sentence for a model.
-    lines += [_phrase(r, words) for r in spec.rules if not getattr(r, "pattern", None)]
+    lines += [_phrase(r, words, names) for r in spec.rules if not getattr(r, "pattern", None)]
     if spec.knowledge:
         lines.append(words["knowledge"])
         lines += [f"- {fact.strip()}" for fact in spec.knowledge]

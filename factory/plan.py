@@ -165,7 +165,7 @@ def choose(
     length = pick(
         "max_length",
         min(base.window, -(-longest // 16) * 16),
-        f"the longest row has {longest} tokens; nothing is cut",
+        f"the longest training row has {longest} tokens; nothing is cut",
     )
     if length > base.window:
         raise UsageError(
@@ -230,8 +230,9 @@ def _precision(base: Base, hardware: Hardware, batch: int, longest: int) -> tupl
     else:
         reason = "halves the memory at no loss"
     if hardware.gpus[0].capability < (8, 0):
-        return "fp16", "this GPU has no bf16 arithmetic"
-    if memory_needed(base, "bf16", batch, longest) <= hardware.budget:
+        if memory_needed(base, "fp16", batch, longest) <= hardware.budget:
+            return "fp16", "this GPU has no bf16 arithmetic"
+    elif memory_needed(base, "bf16", batch, longest) <= hardware.budget:
         return "bf16", reason
     return "qlora", "the model fits this GPU only in 4 bits"
 

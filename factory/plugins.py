@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -15,22 +16,34 @@ def names(kind: Kind) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"persona_factory.{kind}")}
 
 
+def find(kind: Kind, name: str, where: str | None = None) -> EntryPoint:
+    """The plugin called `name`; nothing is imported.
+
+    Raises:
+        UsageError: If no installed package provides it.
+    """
+    found = names(kind)
+    if name not in found:
+        close = difflib.get_close_matches(name, found, 1)
+        raise UsageError(
+            f"no {kind.removesuffix('s')} of this name is installed",
+            where=where,
+            got=name,
+            allowed=", ".join(sorted(found)) or "none installed",
+            hint=f"did you mean {close[0]}?" if close else "install the package that provides it",
+        )
+    return found[name]
+
+
 def load(kind: Kind, name: str) -> Any:
     """Import the plugin class called `name`.
 
     Raises:
         UsageError: If no installed package provides it, or it fails to import.
     """
-    found = names(kind)
-    if name not in found:
-        raise UsageError(
-            f"no {kind.removesuffix('s')} of this name is installed",
-            got=name,
-            allowed=", ".join(sorted(found)) or "none installed",
-            hint="install the package that provides it, or run `factory plugins`",
-        )
+    point = find(kind, name)
     try:
-        return found[name].load()
+        return point.load()
     except ImportError as error:
         raise UsageError(
             f"the {kind.removesuffix('s')} {name!r} could not be imported",

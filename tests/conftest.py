@@ -15,8 +15,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.tiny import tiny_base
+
+# A busy machine is no bug. Where CI is set, hypothesis also tries the same examples every time.
+settings.register_profile("house", settings.default, deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,16 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, prepare_model_for_kbit_training
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from factory.artifacts import read_jsonl, write_jsonl
 from factory.base import Base
 from factory.chat import Example
 from factory.contracts import Progress
 from factory.errors import TrainingError
 from factory.model.batches import agrees, end_to_end, labels_of, padded
 from factory.model.device import device, load_model, load_tokenizer, with_ladder
+from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
 from factory.plan import Plan
 
@@ -42,73 +41,6 @@ class Trained:
     stopped_early: bool
     rows_per_step: int
     notes: list[str]
-
-
-class _Metrics(TrainerCallback):
-    """Writes every logged number to `metrics.jsonl` and tells the display."""
-
-    def __init__(self, file: Path, progress: Progress) -> None:
-        self.file = file
-        self.progress = progress
-        self.entries: list[dict[str, Any]] = []
-        self.clock = time.monotonic()
-        self.tokens = 0.0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        # A resumed run forgets what a killed one logged after its last checkpoint: it is done again.
-        known = read_jsonl(self.file) if self.file.is_file() else ()
-        self.entries = [entry for entry in known if entry["step"] <= state.global_step]
-        write_jsonl(self.file, self.entries)
-        self.clock = time.monotonic()
-        self.started = (self.clock, state.global_step)
-        self.tokens = float(state.num_input_tokens_seen or 0)
-        self.progress(note="training", step=state.global_step, total=state.max_steps)
-
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
-        logs = {key: float(value) for key, value in (logs or {}).items() if _numeric(value)}
-        entry: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0.0, 4)}
-        if "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise TrainingError(
-                    f"the loss became {logs['loss']} at update {state.global_step}",
-                    hint="lower tune.learning_rate, or use tune.precision: fp32",
-                )
-            now = time.monotonic()
-            tokens = logs.get("num_tokens", self.tokens)
-            entry |= {
-                "loss": round(logs["loss"], 5),
-                "token_accuracy": round(logs.get("mean_token_accuracy", 0.0), 4),
-                "learning_rate": logs.get("learning_rate"),
-                "gradient_norm": round(logs.get("grad_norm", 0.0), 4),
-                "tokens_per_second": round((tokens - self.tokens) / max(now - self.clock, 1e-6), 1),
-            }
-            self.clock, self.tokens = now, tokens
-        elif "eval_loss" in logs:
-            entry["validation_loss"] = round(logs["eval_loss"], 5)
-        else:
-            return
-        self.entries.append(entry)
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        began, first = self.started
-        done = max(state.global_step - first, 1)
-        left = (time.monotonic() - began) / done * (state.max_steps - state.global_step)
-        shown = {
-            k: v
-            for k, v in entry.items()
-            if k not in ("epoch", "step", "learning_rate", "gradient_norm")
-        }
-        self.progress(step=state.global_step, total=state.max_steps, seconds_left=left, **shown)
-
-
-def _numeric(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 class _Trainer(SFTTrainer):
@@ -210,7 +142,7 @@ def _run(
         processing_class=load_tokenizer(base.folder),
         peft_config=_lora(plan, len(rows)),
         callbacks=[
-            metrics := _Metrics(out / "metrics.jsonl", progress),
+            metrics := Metrics(out / "metrics.jsonl", progress),
             *([EarlyStoppingCallback(PATIENCE)] if held_out else []),
         ],
     )

@@ -159,7 +159,7 @@ def _training(report: BuildReport) -> Iterator[str]:
     if rows := settings(report.plan):
         yield table(
             ["setting", "value", "from", "why", "warning"],
-            ([s.name, s.value, "you" if s.yours else "us", s.reason, s.warning] for s in rows),
+            ([s.name, s.value, "you" if s.yours else "default", s.reason, s.warning] for s in rows),
         )
 
 

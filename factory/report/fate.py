@@ -98,9 +98,10 @@ def closest(dataset: Mapping[str, Any]) -> list[Closest]:
 
 
 def _rows(leak: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    if not leak.get("pairs"):
+    alike = leak.get("pairs") or leak.get("worst")
+    if not alike:
         return ()
-    worst = leak["pairs"][0]
+    worst = alike[0]
     return tuple(zip(worst["ids"], worst["texts"], strict=True))
 
 

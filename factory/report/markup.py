@@ -47,7 +47,7 @@ def quote(text: object) -> str:
     following = [*lines[1:], ""]
     # A backslash is a line break only where a line of the same paragraph follows.
     return "\n".join(
-        f"> {line}\\" if line and after else f"> {line}".rstrip()
+        f"> {line}\\" if line.strip() and after.strip() else f"> {line}".rstrip()
         for line, after in zip(lines, following, strict=True)
     )
 

@@ -35,7 +35,7 @@ def plan_table(entries: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_row(
             Text(setting.name),
             Text(setting.value, "bold"),
-            Text("you", "cyan") if setting.yours else Text("us", "dim"),
+            Text("you", "cyan") if setting.yours else Text("default", "dim"),
             Text(setting.reason),
         )
         if setting.warning:

@@ -196,7 +196,7 @@ def _stops(replies: dict[Arm, list[Reply]]) -> Metric:
 
 
 def _gap(perplexity: dict[Arm, float | None], trained: dict[Arm, float], rows: int) -> Metric:
-    """Held-out minus training loss; what tuning added to the gap is overfitting (EVAL.md)."""
+    """Held-out minus training loss; what tuning added to the gap is overfitting."""
     values: dict[Arm, float | None] = {"base": None}
     for arm in ARMS[1:]:
         held = perplexity[arm]
