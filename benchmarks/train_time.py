@@ -4,9 +4,9 @@
 
 150 rows of two shipped personas, each behind the persona's prompt (`--no-prompt`: without any), three
 epochs, batch 4, rank 8, on the shipped starter in fp32 (from its bf16 folder the peer would train in
-bf16, which a CPU without bf16 arithmetic does some fifty times slower). Both adapters are then scored by the same code on the
-same 30 held-out rows. The peer lives in an environment of its own (`pip install llamafactory==0.9.5`);
-without it our figure is printed alone.
+bf16, which a CPU without bf16 arithmetic does many times slower). Both adapters are then scored by
+the same code on the same 30 held-out rows. The peer lives in an environment of its own
+(`pip install llamafactory==0.9.5`); without it our figure is printed alone.
 """
 
 from __future__ import annotations
@@ -177,9 +177,9 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--child", type=Path)
     options = parser.parse_args()
-    # The wait policy is what our command sets; the peer gets it too, for without it a busy machine
+    # The spin count is what our command sets; the peer gets it too, for without it a busy machine
     # would slow the peer down several times and flatter us.
-    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    os.environ |= {"HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "50000"}
     sys.path.insert(0, str(ROOT))
     if options.child:
         train_ours(options.child)

@@ -102,7 +102,7 @@ class Base:
     def digest(self) -> str:
         """Hash of everything that decides what this base computes."""
         memo = _Memo()
-        files = [*sorted(self.folder.glob("*.json")), *weight_files(self.folder)]
+        files = [*sorted(self.folder.glob("*.json")), *sorted(self.folder.glob("*.safetensors"))]
         digests = {file.name: memo.hash(file) for file in files}
         memo.save()
         return hash_json({"files": digests, "template": self.format.template_sha256})
@@ -139,7 +139,26 @@ class _Memo:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, adapters excepted."""
+    """The safetensors files transformers would load from a model folder.
+
+    Raises:
+        UsageError: If the index names a file that is not there.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        named = sorted(set(read_json(index)["weight_map"].values()))
+        for name in named:
+            if not (folder / name).is_file():
+                raise UsageError(
+                    "a part of this base's weights is missing",
+                    where=str(folder),
+                    got=f"no {name}",
+                    allowed=f"{len(named)} files named by {index.name}",
+                    hint="download it again",
+                )
+        return [folder / name for name in named]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
     return sorted(f for f in folder.glob("*.safetensors") if not f.name.startswith("adapter_"))
 
 
@@ -259,7 +278,10 @@ def _inspect(base: Base, weights: bool) -> None:
             hint="give the folder that holds config.json, tokenizer.json and model.safetensors",
         )
     _refuse_remote_code(base)
-    if weights and not weight_files(folder):
+    if not weights:
+        _ = base.format
+        return
+    if not weight_files(folder):
         pickles = sorted(p.name for p in [*folder.glob("*.bin"), *folder.glob("*.pt")])
         raise UsageError(
             "this base has pickled weights, which can run code when loaded"

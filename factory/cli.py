@@ -36,8 +36,9 @@ def options(
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Threads that wait by spinning starve each other as soon as anything else runs on the machine:
-    # on two shared cores training was five times slower. Read by OpenMP when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # on two shared cores training was five times slower. This many rounds keep the speed of a quiet
+    # machine and lose little on a busy one. Read by OpenMP when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     if debug:
         os.environ["FACTORY_DEBUG"] = "1"
 

@@ -55,6 +55,7 @@ def check(file: Path, overrides: Sequence[str]) -> None:
     """Load, read and curate the data in a throw-away folder, prove the chat format."""
     from tempfile import TemporaryDirectory
 
+    from factory.examples import examples
     from factory.gate import MIN_ROWS
     from factory.load import warnings
     from factory.persona import system_prompt
@@ -73,6 +74,8 @@ def check(file: Path, overrides: Sequence[str]) -> None:
             random_seed=spec.random_seed,
         )  # fmt: skip
         report = data.report()
+        for name in report["splits"]:
+            examples(base, data.split(name), system_prompt(spec))
     console.print(data_summary(report))
     if report["splits"]["test"] < MIN_ROWS:
         notes.append(
@@ -127,7 +130,7 @@ def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) ->
     opened = [_opened(file, overrides, weights=True) for file in files]
     for _, base, _ in opened:
         base.format.preflight()
-    require_disk(home(), sum(base.disk_needed for _, base, _ in opened))
+    require_disk(home(), max(base.disk_needed for _, base, _ in opened))
     worst = 0
     for spec, base, data in opened:
         try:
@@ -155,7 +158,7 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
         return
     console.print(terminal(built.report))
     console.print(f"report: {_short(built.folder / 'report.html')}", markup=False)
-    if built.release is not None:
+    if built.release is not None or built.report.verdict == "PASS":
         return
     failure = VERDICTS[built.report.verdict]
     raise failure(

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from factory.artifacts import Dataset, Row
 from factory.base import Base
-from factory.chat import Example
+from factory.certificate import PROBE_TOKENS
+from factory.chat import Example, FormatError
 from factory.contracts import Message
 from factory.persona import inject
 
 
 def examples(base: Base, rows: Sequence[Row], prompt: str) -> list[Example]:
-    """Training rows with the persona's prompt in front, exactly as they will be served."""
-    return [base.format.example(inject(prompt, row["messages"])) for row in rows]
+    """Training rows with the persona's prompt in front, exactly as they will be served.
+
+    Raises:
+        FormatError: If a row breaks a property of the chat format; names the row.
+    """
+    found = []
+    for row in rows:
+        try:
+            found.append(base.format.example(inject(prompt, row["messages"])))
+        except FormatError as error:
+            error.where = f"{row['id']} on base {base.label}"
+            raise
+    return found
 
 
-def probe_prompts(data: Dataset, prompt: str, count: int) -> list[list[Message]]:
+def probe_prompts(base: Base, data: Dataset, prompt: str, count: int) -> list[list[Message]]:
     """Conversations up to a user's question, from rows that were not trained on where there are any."""
-    rows = [*data.split("test"), *data.split("validation"), *data.split("train")][:count]
-    return [inject(prompt, row["messages"][:-1]) for row in rows]
+    rows = [*data.split("test"), *data.split("validation"), *data.split("train")]
+    found = (inject(prompt, row["messages"][:-1]) for row in rows)
+    room = base.window - 2 * PROBE_TOKENS
+    return list(islice((m for m in found if len(base.format.prompt_ids(m)) <= room), count))

@@ -110,7 +110,7 @@ def _perplexity(metric: Metric, held_out: dict[Arm, list[float]]) -> _Check:
         f"base {base:.1f}, prompted {prompted:.1f}, tuned {tuned:.1f};"
         f" {better} of {metric.n} rows better"
     )
-    if not all(map(_finite, (*held_out["tuned"], *held_out["base"]))):
+    if not all(map(_finite, (v for arm in ARMS for v in held_out[arm]))):
         return _Check("perplexity", rule, None, "a likelihood is not a number", "INVALID")
     if metric.n < MIN_ROWS:
         few = f"only {metric.n} held-out rows, {MIN_ROWS} needed ({seen})"

@@ -86,7 +86,7 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not shutil.which("nvidia-smi"):
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not shutil.which("nvidia-smi"):
         return ()
     query = [
         "nvidia-smi",

@@ -40,8 +40,9 @@ def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
         engines=engines,
     )
     scorecard = run.do(
-        evaluate.STAGE, spec.evaluate, model=model, data=data, base=base, prompt=prompt, **heard
-    )
+        evaluate.STAGE, spec.evaluate, model=model, data=data, base=base, prompt=prompt,
+        graders=evaluate.versions(spec.evaluate.graders), **heard,
+    )  # fmt: skip
     if scorecard.card()["verdict"] == "PASS":
         papers = {"data": data, "adapter": adapter, "model": model, "scorecard": scorecard}
         run.publish(release.STAGE, spec.release, spec=spec, prompt=prompt, base=base, **papers)

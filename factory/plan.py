@@ -174,8 +174,24 @@ def choose(
             got=length,
             allowed=f"at most {base.window}",
         )
+    if length < longest:
+        raise UsageError(
+            "a row is longer than max_length, and rows are never cut",
+            where="tune.max_length",
+            got=length,
+            allowed=f"at least {longest}, the longest row",
+            hint="leave max_length out, or shorten the longest rows",
+        )
     precision = pick("precision", *_precision(base, hardware, batch, longest))
-    memory = memory_needed(base, precision, batch, longest)
+    if precision in ("fp16", "qlora") and not hardware.gpus:
+        raise UsageError(
+            "this precision needs an NVIDIA GPU",
+            where="tune.precision",
+            got=precision,
+            allowed="fp32, or bf16 where the CPU has bf16 arithmetic",
+        )
+    # On a CPU bf16 is the arithmetic only; the weights stay fp32.
+    memory = memory_needed(base, precision if hardware.gpus else "fp32", batch, longest)
     if memory > hardware.budget:
         raise UsageError(
             "this base does not fit",

@@ -65,7 +65,8 @@ class Run:
         ):
             logs = self.folder / "logs"
             logs.mkdir(parents=True, exist_ok=True)
-            attempt = logs / f"attempt_{1 + sum(1 for _ in logs.glob('attempt_*'))}"
+            numbers = [int(p.name.rpartition("_")[2]) for p in logs.glob("attempt_*")]
+            attempt = logs / f"attempt_{max(numbers, default=0) + 1}"
             attempt.mkdir()
             pinned = {
                 **self.spec.model_dump(mode="json"),
@@ -116,7 +117,9 @@ class Run:
             try:
                 artifact = make(self.display.start(stage.name))
             except Exception as error:
-                self.display.failed(stage.name, str(error).splitlines()[0])
+                self.display.failed(
+                    stage.name, (str(error).splitlines() or [type(error).__name__])[0]
+                )
                 logging.exception("%s %s: failed", stage.name, key)
                 raise
         summary = summarise(artifact)

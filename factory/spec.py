@@ -204,7 +204,7 @@ class Tune(Section):
     precision: Literal["fp32", "bf16", "fp16", "qlora"] | None = None
     """Arithmetic of the frozen base; adapters are always trained in fp32."""
     max_length: int | None = Field(default=None, ge=16)
-    """Longest row in tokens; rows above it are rejected, never cut."""
+    """Longest row allowed, in tokens; a longer one stops the build, for nothing is ever cut."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
         default=("tensorboard",), json_schema_extra={"hashed": False}
     )
@@ -216,7 +216,7 @@ class Merge(Section):
 
     engines: tuple[str, ...] = ("vllm",)
     """Engines the merged model is proven on; one that is not installed is listed as missing."""
-    probes: int = Field(default=8, ge=2, le=64)
+    probes: int = Field(default=8, ge=2, le=16)
     """Number of probe prompts."""
 
 

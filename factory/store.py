@@ -111,6 +111,14 @@ def disk_errors(path: Path) -> Iterator[None]:
                 hint="choose a writable folder with the environment variable FACTORY_HOME",
             ) from error
         raise
+    except Exception as error:  # safetensors and torch wrap it in exceptions of their own
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise FactoryError(
+                "the disk is full",
+                where=str(path),
+                hint="free some space and run the same command again; finished work is kept",
+            ) from error
+        raise
 
 
 def require_disk(root: Path, needed: int) -> None:
@@ -199,6 +207,8 @@ class Store:
             lock(final.with_name(key + ".lock"), f"this {stage.name} artifact"),
             disk_errors(partial),
         ):
+            if found := self.find(stage, key):  # another process was faster
+                return found
             if partial.exists() and not stage.continues:
                 shutil.rmtree(partial)
             partial.mkdir(parents=True, exist_ok=True)
@@ -252,13 +262,14 @@ class Store:
         return stage.makes.open(final)
 
     def published(self, stage: Stage[A], key: str, folder: Path) -> A | None:
-        """The numbered artifact of this key, if there is one."""
-        for path in sorted(folder.glob("[0-9]*"), key=lambda p: p.name.zfill(9), reverse=True):
-            if (path / MANIFEST).is_file() and not path.name.endswith(".partial"):
-                found = stage.makes.open(path)
-                if found.manifest.key == key:
-                    return found
-        return None
+        """The newest numbered artifact, if it has this key; an older one is not what is served."""
+        numbers = [
+            int(p.parent.name) for p in folder.glob(f"*/{MANIFEST}") if p.parent.name.isdigit()
+        ]
+        if not numbers:
+            return None
+        newest = stage.makes.open(folder / str(max(numbers)))
+        return newest if newest.manifest.key == key else None
 
 
 def commit(

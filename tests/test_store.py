@@ -175,7 +175,7 @@ def test_a_torn_last_line_is_owed_again(tmp_path: Path) -> None:
     assert [row["a"] for row in read_jsonl(file)] == [1, 2]
 
 
-def test_releases_are_numbered_and_never_reused(tmp_path: Path) -> None:
+def test_releases_are_numbered_and_what_was_built_last_is_newest(tmp_path: Path) -> None:
     def release(
         config: Any, /, *, out: Path, progress: Any, number: int, text: str
     ) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_releases_are_numbered_and_never_reused(tmp_path: Path) -> None:
     assert [publish("a").path.name, publish("b").path.name, publish("a").path.name] == [
         "1",
         "2",
-        "1",
+        "3",
     ]
     assert json.loads((folder / "2" / "note.json").read_text()) == {"text": "b"}
 

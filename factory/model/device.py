@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,6 +100,13 @@ def prove_tokenizer(base: Base) -> None:
             )
 
 
+def free_memory() -> None:
+    """Give back what deleted models held: their reference cycles, then the GPU's cache."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def with_ladder(attempt: Callable[[int, bool], T], batch: int, note: Callable[[str], None]) -> T:
     """Try a batch; out of memory, halve it, and at one row trade time for memory, then give up.
 
@@ -116,10 +124,11 @@ def with_ladder(attempt: Callable[[int, bool], T], batch: int, note: Callable[[s
     while True:
         try:
             return attempt(rows, recompute)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if type(error) is RuntimeError and "allocate memory" not in str(error):
+                raise  # only the CPU allocator says it with a plain RuntimeError
             reason = str(error).splitlines()[0] if str(error) else "out of memory"
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
         if rows > 1:
             rows = next(size for size in range(rows // 2, 0, -1) if batch % size == 0)
             note(f"out of memory: {rows} rows per step, the effective batch stays {batch}")

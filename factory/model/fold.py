@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from transformers import GenerationConfig
 
 from factory.artifacts import write_json, write_text
 from factory.base import Base
@@ -60,11 +61,15 @@ def fold(base: Base, adapter: Path, out: Path) -> None:
     broken = [n for n, p in merged.named_parameters() if not torch.isfinite(p).all()]
     if broken:
         raise TrainingError("the merged model holds NaN or infinite weights", where=broken[0])
+    merged.generation_config = GenerationConfig()  # an odd one would be refused; ours follows below
     merged.save_pretrained(str(out), safe_serialization=True)
     copy_tokenizer(base, out)
     write_json(out / "generation_config.json", {**base.generation, "eos_token_id": base.stop_ids})
     written = Base(base.name, out, None).headers
-    if missing := set(base.headers) - set(written) - {"lm_head.weight"}:
+    expected = {
+        name for name in base.headers if not name.endswith("inv_freq")
+    }  # a buffer, not a weight
+    if missing := expected - set(written) - {"lm_head.weight"}:
         raise TrainingError("the merged model lost a tensor of the base", got=sorted(missing)[0])
     if base.config.get("tie_word_embeddings") and "lm_head.weight" in written:
         raise TrainingError("the merged model's tied embeddings came untied")

@@ -13,16 +13,19 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, prepare_model_for_kbit_training
+from peft import LoraConfig, prepare_model_for_kbit_training, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
+from factory.artifacts import read_json, write_json
 from factory.base import Base
 from factory.chat import Example
 from factory.contracts import Progress
 from factory.errors import TrainingError
 from factory.model.batches import agrees, end_to_end, labels_of, padded
 from factory.model.device import device, load_model, load_tokenizer, with_ladder
+from factory.model.fold import exact_dtype, load_adapter
 from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
 from factory.plan import Plan
@@ -150,20 +153,42 @@ def _run(
     trainer.held_out = held_out
     adapted: Any = trainer.model
     trainable = [p for p in adapted.parameters() if p.requires_grad]
+    for parameter in trainable:  # TRL casts the adapters of quantised bases to bf16
+        parameter.data = parameter.data.float()
     if not trainable or any(p.dtype != torch.float32 for p in trainable):
         raise TrainingError(
             "the adapter is not trained in fp32", got=str({p.dtype for p in trainable})
         )
-    trainer.train(resume_from_checkpoint=last_checkpoint(out / "checkpoints"))
+    checkpoint = last_checkpoint(out / "checkpoints")
+    if checkpoint and (finished := _finished(checkpoint)):
+        best_step, early = finished
+        weights = checkpoint.with_name(f"checkpoint-{best_step}") / "adapter_model.safetensors"
+        set_peft_model_state_dict(adapted, load_file(weights))
+        metrics.read()
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        best_step = trainer.state.best_global_step or trainer.state.global_step
+        early = trainer.state.global_step < trainer.state.max_steps
     if not metrics.entries:
         raise TrainingError("training ended without a single update", hint="raise tune.epochs")
     _prove_changed(adapted)
-    adapted.eval()
-    _save(adapted, out / "adapter")
-    best = trainer.state.best_global_step or trainer.state.global_step
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    early = trainer.state.global_step < trainer.state.max_steps
-    return Trained(adapted, best, early, rows_per_step, notes)
+    _save(adapted, out / "adapter", base)
+    if plan["precision"] == "qlora":  # what is judged and served stands on the unquantised base
+        adapted = load_adapter(base, out / "adapter", exact_dtype(base))
+    else:  # without the trainer's autocast, in the precision the merge is computed in
+        adapted = trainer.accelerator.unwrap_model(adapted, keep_fp32_wrapper=False)
+        adapted = adapted.to(exact_dtype(base))
+    return Trained(adapted.eval(), best_step, early, rows_per_step, notes)
+
+
+def _finished(checkpoint: Path) -> tuple[int, bool] | None:
+    """Best step and whether it stopped early, if the run that wrote this checkpoint was at its end."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+    control = state["stateful_callbacks"].get("TrainerControl", {}).get("args", {})
+    early = bool(control.get("should_training_stop")) and state["global_step"] < state["max_steps"]
+    if not early and state["global_step"] < state["max_steps"]:
+        return None
+    return state["best_global_step"] or state["global_step"], early
 
 
 def _load(base: Base, precision: str) -> Any:
@@ -180,9 +205,9 @@ def _load(base: Base, precision: str) -> Any:
         return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     # bf16 on a CPU means fp32 weights under autocast: bf16 weights train slower there.
     small = device().type == "cpu" or base.parameters <= 5e8
-    return load_model(
-        base.folder, torch.float32 if small or precision == "fp32" else torch.bfloat16
-    )
+    if small or precision == "fp32":
+        return load_model(base.folder, torch.float32)
+    return load_model(base.folder, torch.float16 if precision == "fp16" else torch.bfloat16)
 
 
 def _lora(plan: Plan, rows: int) -> LoraConfig:
@@ -204,15 +229,17 @@ def _arguments(
     seed: int,
     report_to: Sequence[str],
 ) -> SFTConfig:
-    gpus = max(torch.cuda.device_count(), 1)
-    per_device = max(1, rows_per_step // gpus)
+    # Processes started by accelerate; one process uses one GPU, for our batches cannot be split.
+    gpus = int(os.environ.get("WORLD_SIZE", "1"))
+    batch = plan["batch_size"]
+    per_device = next(d for d in range(rows_per_step, 0, -1) if batch % (d * gpus) == 0 or d == 1)
     precision = plan["precision"]
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(out / "checkpoints"),
         learning_rate=plan["learning_rate"],
         num_train_epochs=plan["epochs"],
         per_device_train_batch_size=per_device,
-        gradient_accumulation_steps=max(1, plan["batch_size"] // (per_device * gpus)),
+        gradient_accumulation_steps=max(1, batch // (per_device * gpus)),
         gradient_checkpointing=recompute,
         lr_scheduler_type="cosine",
         warmup_steps=plan["warmup"],
@@ -225,6 +252,8 @@ def _arguments(
         save_strategy="epoch",
         save_total_limit=2,
         load_best_model_at_end=watched,
+        restore_callback_states_from_checkpoint=True,  # else early stopping forgets its patience
+        logging_nan_inf_filter=False,  # it would log a NaN loss as zero
         metric_for_best_model="eval_loss" if watched else None,
         greater_is_better=False if watched else None,
         max_length=None,  # rows that are too long were rejected by curate; nothing is ever cut
@@ -236,6 +265,8 @@ def _arguments(
         disable_tqdm=True,
         log_level="error",
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _dataset(rows: Sequence[Example]) -> Dataset:
@@ -244,7 +275,7 @@ def _dataset(rows: Sequence[Example]) -> Dataset:
     )
 
 
-def last_checkpoint(folder: Path) -> str | None:
+def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written completely, or None; torn ones are removed."""
     found = sorted(
         (f for f in folder.glob("checkpoint-*") if f.name.rpartition("-")[2].isdigit()),
@@ -256,7 +287,7 @@ def last_checkpoint(folder: Path) -> str | None:
         except (OSError, ValueError):
             shutil.rmtree(checkpoint)
             continue
-        return str(checkpoint)
+        return checkpoint
     return None
 
 
@@ -277,10 +308,17 @@ def _prove_changed(model: Any) -> None:
         raise TrainingError("training left the adapter at zero", hint="raise tune.learning_rate")
 
 
-def _save(model: Any, folder: Path) -> None:
+def _save(model: Any, folder: Path, base: Base) -> None:
     partial = folder.with_name(folder.name + ".writing")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(str(partial), safe_serialization=True)
+    # PEFT writes a set in no order and the path of this machine: equal adapters must be equal files.
+    config = read_json(partial / "adapter_config.json")
+    config |= {
+        "target_modules": sorted(config["target_modules"]),
+        "base_model_name_or_path": base.name,
+    }
+    write_json(partial / "adapter_config.json", config)
     (partial / "README.md").unlink(missing_ok=True)  # PEFT's stub; the release has its own card
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)

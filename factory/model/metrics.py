@@ -25,11 +25,15 @@ class Metrics(TrainerCallback):
         self.clock = time.monotonic()
         self.tokens = 0.0
 
+    def read(self) -> None:
+        """Take up what an earlier attempt has logged."""
+        self.entries = list(read_jsonl(self.file)) if self.file.is_file() else []
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock; drop what was logged after the checkpoint a run resumes from."""
         # A resumed run forgets what a killed one logged after its last checkpoint: it is done again.
-        known = read_jsonl(self.file) if self.file.is_file() else ()
-        self.entries = [entry for entry in known if entry["step"] <= state.global_step]
+        self.read()
+        self.entries = [entry for entry in self.entries if entry["step"] <= state.global_step]
         write_jsonl(self.file, self.entries)
         self.clock = time.monotonic()
         self.started = (self.clock, state.global_step)
@@ -59,6 +63,11 @@ class Metrics(TrainerCallback):
             }
             self.clock, self.tokens = now, tokens
         elif "eval_loss" in logs:
+            if not math.isfinite(logs["eval_loss"]):
+                raise TrainingError(
+                    f"the held-out loss became {logs['eval_loss']} at update {state.global_step}",
+                    hint="lower tune.learning_rate, or use tune.precision: fp32",
+                )
             entry["validation_loss"] = round(logs["eval_loss"], 5)
         else:
             return

@@ -24,6 +24,11 @@ ANSWERED = 20
 """Held-out rows are answered too until this many prompts are reached."""
 
 
+def versions(graders: Sequence[str]) -> dict[str, int]:
+    """Each grader's version; part of the key, so that a new meaning is a new scorecard."""
+    return {name: plugins.load("graders", name).version for name in graders}
+
+
 def run(
     config: Evaluate,
     /,
@@ -37,11 +42,12 @@ def run(
     rules: tuple[Rule, ...],
     language: str,
     questions: tuple[Question, ...],
+    graders: dict[str, int],
 ) -> dict[str, Any]:
     """Measure the three arms and let the gate decide; the verdict is data, never an exception."""
     test = data.split("test")
     cases = _cases(questions, test)
-    graders: list[Grader] = [plugins.load("graders", g)(rules, language) for g in config.graders]
+    loaded_graders: list[Grader] = [plugins.load("graders", g)(rules, language) for g in graders]
 
     progress(note="loading torch")
     from factory.model.device import load_model, scoring_dtype
@@ -85,13 +91,13 @@ def run(
         del loaded
 
     grades = {
-        arm: [_grade(graders, case, r) for case, r in zip(cases, replies[arm], strict=True)]
+        arm: [_grade(loaded_graders, case, r) for case, r in zip(cases, replies[arm], strict=True)]
         for arm in ARMS
     }
     metrics = [
         Metric("perplexity", "Held-out perplexity", "lower", perplexity, len(test),
                note="of the held-out answers' tokens alone; same rows, same template"),
-        *(_graded(grader, grades) for grader in graders),
+        *(_graded(grader, grades) for grader in loaded_graders),
         _length(replies, rules),
         _stops(replies),
         _gap(perplexity, trained_nll, len(test)),
@@ -115,7 +121,7 @@ def run(
                 "expected": sum(q.expect is not None for q in questions),
                 "rows": len(test),
             },
-            "graders": {grader.name: grader.version for grader in graders},
+            "graders": graders,
             "model_digest": model.digest,
             "template_sha256": base.format.template_sha256,
         },

@@ -42,14 +42,14 @@ def run(
             message has the numbers.
     """
     progress(note="loading torch")
-    from factory.model.device import load_model
+    from factory.model.device import free_memory, load_model
     from factory.model.fold import exact_dtype, fold, load_adapter, stored_dtype
     from factory.model.score import generate
 
     probes = adapter.probes()[: config.probes]
     reference = [Answer(**probe) for probe in probes]
     prompts = [probe["prompt_ids"] for probe in probes]
-    conversations = probe_prompts(data, prompt, config.probes)
+    conversations = probe_prompts(base, data, prompt, config.probes)
 
     def answers(model: Any, ids: Sequence[list[int]], batch: int = 8) -> list[Answer]:
         found = generate(
@@ -75,14 +75,16 @@ def run(
         reloaded = reloaded.to(exact)
     legs = [compare("adapter reloaded", reference, own, measured)]
     with reloaded.disable_adapter():
-        proven, change = changed(reference, answers(reloaded, prompts), measured)
+        proven, change = changed(own, answers(reloaded, prompts), measured)
     del reloaded
+    free_memory()
 
     progress(note="merged model in transformers")
     merged = load_model(out / "model", stored_dtype(base))
     rendered = [merged_base.format.prompt_ids(m) for m in conversations]
     legs.append(compare("merged, transformers", reference, answers(merged, rendered), measured))
     del merged
+    free_memory()  # the engine wants it
 
     for name, reason in engines.items():
         if reason is not None:

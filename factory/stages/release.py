@@ -48,6 +48,8 @@ def run(
             got=f"verdict {card['verdict']} for weights {card['model_digest'][:12]}",
             allowed=f"PASS for weights {model.digest[:12]}",
         )
+    model.verify()
+    adapter.verify()
     _link(model.weights, out / "model")
     _link(adapter.weights, out / "adapter")
     for source, name in (
@@ -91,7 +93,7 @@ def run(
 
 
 def _probes(adapter: Adapter, base: Base, data: Dataset, prompt: str) -> list[dict[str, Any]]:
-    conversations = probe_prompts(data, prompt, 2)
+    conversations = probe_prompts(base, data, prompt, 2)
     return [
         {"messages": messages, "prompt_ids": p["prompt_ids"], "token_ids": p["token_ids"]}
         for messages, p in zip(conversations, adapter.probes(), strict=False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-from factory.artifacts import Adapter, Dataset, write_json
+from factory.artifacts import Adapter, Dataset, read_json, write_json
 from factory.base import Base
 from factory.certificate import PROBE_TOKENS
 from factory.contracts import Progress
@@ -18,7 +20,7 @@ from factory.plan import Plan, choose
 from factory.spec import Tune
 from factory.store import Stage
 
-PROBES = 64
+PROBES = 16
 """Prompts recorded from the adapter in memory: as many as `merge.probes` can ask for."""
 
 
@@ -64,7 +66,10 @@ def run(
     rows = examples(base, data.split("train"), prompt)
     held_out = examples(base, data.split("validation"), prompt)
     plan = plan_for(config, base, data, prompt)
-    write_json(out / "plan.json", plan.entries())
+    entries = json.loads(json.dumps(plan.entries()))
+    if (out / "plan.json").is_file() and read_json(out / "plan.json") != entries:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)  # begun under another plan
+    write_json(out / "plan.json", entries)
 
     progress(note="loading torch")
     from factory.model.device import prove_tokenizer
@@ -77,7 +82,7 @@ def run(
         base, rows, held_out, plan,
         out=out, progress=progress, seed=random_seed, report_to=config.report_to,
     )  # fmt: skip
-    prompts = [base.format.prompt_ids(m) for m in probe_prompts(data, prompt, PROBES)]
+    prompts = [base.format.prompt_ids(m) for m in probe_prompts(base, data, prompt, PROBES)]
     found = generate(trained.model, prompts, stop_ids=base.stop_ids, max_new_tokens=PROBE_TOKENS)
     write_json(
         out / "probes.json",
@@ -97,6 +102,9 @@ def run(
     write_json(out / "curve.json", curve)
     write_json(out / "notes.json", trained.notes)
     loss_plot(metrics, out / "loss.png", title=f"{base.name}: {curve['verdict']}")
+    # Last of all: a run that is killed before this line finds its finished checkpoint again.
+    if (out / "checkpoints").is_dir():
+        shutil.rmtree((out / "checkpoints").rename(out / "checkpoints.done"))
     last = [m["loss"] for m in metrics if "loss" in m]
     watched = [m["validation_loss"] for m in metrics if "validation_loss" in m]
     return {

@@ -149,7 +149,7 @@ def test_a_torn_checkpoint_is_passed_over_and_removed(tmp_path: Path) -> None:
         folder.mkdir()
         if state is not None:
             (folder / "trainer_state.json").write_text(state)
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-9")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-9"]
 
 
