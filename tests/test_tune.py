@@ -1,0 +1,59 @@
+"""tune takes up exactly where a killed run stopped, also when that was after its last update."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factory.artifacts import Adapter, hash_file
+from factory.base import resolve
+from factory.spec import Tune
+from factory.stages import tune
+from factory.store import Store
+from tests.test_merge import PROMPT, dataset, quiet
+
+
+def trained(store: Store, base: Path, config: Tune) -> Adapter:
+    inputs = {
+        "data": dataset(store), "base": resolve(str(base)), "prompt": PROMPT, "random_seed": 1,
+    }  # fmt: skip
+    return store.make(tune.STAGE, "a", config, inputs, quiet)
+
+
+def weights(adapter: Adapter) -> str:
+    return hash_file(adapter.weights / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("epochs", [2, 14], ids=["to the end", "stopped early"])
+def test_killed_after_training_it_keeps_the_best_adapter_and_trains_no_further(
+    epochs: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Tune(epochs=epochs, learning_rate=0.05, report_to=())
+    undisturbed = trained(Store(tmp_path / "undisturbed"), tiny_llama, config)
+    early = undisturbed.metrics()[-1]["step"] < 4 * epochs
+    assert early == (epochs == 14)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        patch.setattr("factory.model.score.generate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(store, tiny_llama, config)
+    again = trained(store, tiny_llama, config)
+    assert weights(again) == weights(undisturbed)
+    assert again.curve() == undisturbed.curve()
+    steps = [m["step"] for m in again.metrics() if "loss" in m]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_equal_runs_make_equal_adapters_whatever_the_order_of_a_set(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    config = Tune(epochs=1, learning_rate=0.01, report_to=())
+    first = trained(Store(tmp_path / "one"), tiny_llama, config)
+    second = trained(Store(tmp_path / "two"), tiny_llama, config)
+    assert first.digest == second.digest
