@@ -24,7 +24,8 @@ def quiet(**_: Any) -> None:
 def gather(folder: Path, *names: str, seeds: tuple[Seed, ...] = ()) -> Rows:
     files = [data_file(name, folder) for name in names]
     inputs = {"name": "concise", "seeds": seeds, "files": files}
-    return Store(folder / "out").make(STAGE, "key", None, inputs, quiet)
+    store = Store(folder / "out")
+    return store.make(STAGE, store.key(STAGE, None, inputs), None, inputs, quiet)
 
 
 def read(folder: Path, content: str | bytes, name: str = "d.jsonl") -> list[Row]:

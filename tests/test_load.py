@@ -74,7 +74,7 @@ MISTAKES = {
     "not a number": ("curate: {lineage: .nan}\n", 14, "curate.lineage", "be a number", None),
     "endless number": ("curate: {lineage: 1e999}\n", 14, "curate.lineage", "be a number", None),
     "too small": ("merge: {probes: 1}\n", 14, "merge.probes", "at least 2", None),
-    "too large": ("merge: {probes: 65}\n", 14, "merge.probes", "at most 64", None),
+    "too large": ("merge: {probes: 17}\n", 14, "merge.probes", "at most 16", None),
     "not above": ("curate: {lineage: 0.3}\n", 14, "curate.lineage", "above 0.3", None),
     "not below": ("evaluate: {rules_margin: 2}\n", 14, "evaluate.rules_margin", "at most 1", None),
     "yes is no bool": ("curate: {language_check: yes}\n", 14, "curate.language_check", "true or", None),

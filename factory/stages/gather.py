@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from factory.artifacts import Rejected, Row, Rows
+from factory.artifacts import Rejected, Row, Rows, hash_json
 from factory.contracts import Progress
 from factory.errors import UsageError
 from factory.rows import encoding, files
@@ -24,7 +24,7 @@ _REPORT_EVERY = 500
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A data file that can be opened; `digest` is the SHA-256 of its bytes, 64 hex digits."""
+    """A data file that can be opened; `digest` covers its name and its bytes, 64 hex digits."""
 
     name: str
     """As written in the persona file."""
@@ -57,7 +57,7 @@ def data_file(name: str, folder: Path) -> DataFile:
             got=error.strerror,
             hint="check its name and its permissions",
         ) from error
-    return DataFile(name, path, digest)
+    return DataFile(name, path, hash_json([name, digest]))
 
 
 def _check_kind(name: str, path: Path) -> None:
