@@ -98,11 +98,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         where = str(error.filename or path)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise FactoryError(
-                "the disk is full",
-                where=where,
-                hint="free some space and run the same command again; finished work is kept",
-            ) from error
+            raise _disk_full(where) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise FactoryError(
                 "cannot write here",
@@ -113,12 +109,16 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # safetensors and torch wrap it in exceptions of their own
         if "No space left" in str(error) or "os error 28" in str(error):
-            raise FactoryError(
-                "the disk is full",
-                where=str(path),
-                hint="free some space and run the same command again; finished work is kept",
-            ) from error
+            raise _disk_full(str(path)) from error
         raise
+
+
+def _disk_full(where: str) -> FactoryError:
+    return FactoryError(
+        "the disk is full",
+        where=where,
+        hint="free some space and run the same command again; finished work is kept",
+    )
 
 
 def require_disk(root: Path, needed: int) -> None:

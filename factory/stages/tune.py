@@ -103,8 +103,10 @@ def run(
     write_json(out / "notes.json", trained.notes)
     loss_plot(metrics, out / "loss.png", title=f"{base.name}: {curve['verdict']}")
     # Last of all: a run that is killed before this line finds its finished checkpoint again.
+    done = out / "checkpoints.done"
+    shutil.rmtree(done, ignore_errors=True)  # what a run killed right after left
     if (out / "checkpoints").is_dir():
-        shutil.rmtree((out / "checkpoints").rename(out / "checkpoints.done"))
+        shutil.rmtree((out / "checkpoints").rename(done))
     last = [m["loss"] for m in metrics if "loss" in m]
     watched = [m["validation_loss"] for m in metrics if "validation_loss" in m]
     return {
