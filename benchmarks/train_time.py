@@ -1,12 +1,14 @@
 """Whole-process training time beside LLaMA-Factory: same rows, base, rank, batch, epochs and rate.
 
-    python benchmarks/train_time.py [--peer FOLDER/bin/llamafactory-cli] [--no-prompt] [--repeat N]
+    python benchmarks/train_time.py [--peer FOLDER/bin/llamafactory-cli] [--prompt NAME] [--large]
 
-150 rows of two shipped personas, each behind the persona's prompt (`--no-prompt`: without any), three
-epochs, batch 4, rank 8, on the shipped starter in fp32 (from its bf16 folder the peer would train in
-bf16, which a CPU without bf16 arithmetic does many times slower). Both adapters are then scored by
-the same code on the same 30 held-out rows. The peer lives in an environment of its own
-(`pip install llamafactory==0.9.5`); without it our figure is printed alone.
+150 rows of two shipped personas, each behind the prompt of the persona NAME (`concise`, the shortest
+of them, about 105 tokens; `support`, a shop's desk, about 340; `none`: without any), three epochs, batch
+4, rank 8, on the shipped starter in fp32 (from its bf16 folder the peer would train in bf16, which a CPU
+without bf16 arithmetic does many times slower). `--large`: a Llama of 15.6 million random weights
+instead, where start-up weighs less. Both adapters are then scored by the same code on the same 30
+held-out rows. The peer lives in an environment of its own (`pip install llamafactory==0.9.5`); without
+it our figure is printed alone. `--repeat N` takes the median of N alternating runs.
 """
 
 from __future__ import annotations
@@ -137,20 +139,27 @@ def time_peer(command: Path, folder: Path) -> tuple[float, Path]:
     return time.monotonic() - started, out
 
 
-def write_base(folder: Path) -> None:
-    """The starter with fp32 weights."""
+def write_base(folder: Path, large: bool) -> None:
+    """The starter with fp32 weights, or a larger Llama behind its tokenizer."""
     import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     from factory.base import resolve
     from factory.model.device import load_model
     from factory.model.fold import copy_tokenizer
 
     base = resolve("starter")
-    load_model(base.folder, torch.float32).save_pretrained(folder)
+    model = load_model(base.folder, torch.float32)
+    if large:
+        torch.manual_seed(1)
+        shape = {"hidden_size": 384, "intermediate_size": 928, "num_hidden_layers": 8}
+        heads = {"num_attention_heads": 12, "num_key_value_heads": 12}
+        model = LlamaForCausalLM(LlamaConfig(**{**model.config.to_dict(), **shape, **heads}))
+    model.save_pretrained(folder)
     copy_tokenizer(base, folder)
 
 
-def held_out_loss(adapter: Path | None, pairs: list[dict[str, Any]]) -> float:
+def held_out_loss(folder: Path, adapter: Path | None, pairs: list[dict[str, Any]]) -> float:
     """Token-weighted loss of the held-out answers, nats per token, by the same code for everyone."""
     import torch
 
@@ -159,7 +168,7 @@ def held_out_loss(adapter: Path | None, pairs: list[dict[str, Any]]) -> float:
     from factory.model.fold import load_adapter
     from factory.model.score import token_log_likelihoods
 
-    base = resolve("starter")
+    base = resolve(str(folder))
     model = (
         load_adapter(base, adapter, torch.float32)
         if adapter
@@ -173,7 +182,8 @@ def main() -> None:
     """Print seconds, ratio and held-out losses."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", type=Path, default=shutil.which("llamafactory-cli"))
-    parser.add_argument("--no-prompt", action="store_true")
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--prompt", default="concise")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--child", type=Path)
     options = parser.parse_args()
@@ -187,12 +197,13 @@ def main() -> None:
     from factory.load import load
     from factory.persona import system_prompt
 
-    prompt = "" if options.no_prompt else system_prompt(load(ROOT / "personas" / "concise.yaml"))
+    name = options.prompt
+    prompt = "" if name == "none" else system_prompt(load(ROOT / "personas" / f"{name}.yaml"))
     pairs = rows(prompt)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         (folder / "rows.json").write_text(json.dumps(pairs[:TRAIN]))
-        write_base(folder / "base")
+        write_base(folder / "base", options.large)
         ours, theirs = [], []
         for _ in range(options.repeat):  # alternating, so that both see the same machine
             seconds, adapter = time_ours(folder)
@@ -200,9 +211,9 @@ def main() -> None:
             if options.peer:
                 seconds, peer_adapter = time_peer(options.peer, folder)
                 theirs.append(seconds)
-        base_loss = held_out_loss(None, pairs[TRAIN:])
-        our_loss = held_out_loss(adapter, pairs[TRAIN:])
-        kind = "without a prompt" if options.no_prompt else "behind the persona's prompt"
+        base_loss = held_out_loss(folder / "base", None, pairs[TRAIN:])
+        our_loss = held_out_loss(folder / "base", adapter, pairs[TRAIN:])
+        kind = "without a prompt" if name == "none" else f"behind the prompt of {name}"
         print(f"load average {os.getloadavg()[1]:.1f} (above 2 the figures mean little)")
         print(f"{TRAIN} rows {kind}, {EPOCHS} epochs, batch {BATCH}, rank {RANK}")
         print(
@@ -214,7 +225,7 @@ def main() -> None:
                 "llamafactory     not installed here (pip install llamafactory==0.9.5, own environment)"
             )
             return
-        peer_loss = held_out_loss(peer_adapter, pairs[TRAIN:])
+        peer_loss = held_out_loss(folder / "base", peer_adapter, pairs[TRAIN:])
         print(f"llamafactory     {statistics.median(theirs):7.1f} s  held-out loss {peer_loss:.4f}")
         ratio, loss = statistics.median(ours) / statistics.median(theirs), our_loss / peer_loss
         print(

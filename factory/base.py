@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import json
 import re
-import struct
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -20,6 +18,7 @@ from typing import Any
 from factory.artifacts import hash_file, hash_json, read_json, write_json
 from factory.chat import ChatFormat
 from factory.errors import UsageError
+from factory.weights import safetensors_header, weight_files
 
 STARTER = Path(__file__).resolve().parent / "starter" / "weights"
 """The small chat model that ships, so that the first build needs no network."""
@@ -138,60 +137,6 @@ class _Memo:
             write_json(self.file, self.known)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files transformers would load from a model folder.
-
-    Raises:
-        UsageError: If the index names a file that is not there.
-    """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        named = sorted(set(read_json(index)["weight_map"].values()))
-        for name in named:
-            if not (folder / name).is_file():
-                raise UsageError(
-                    "a part of this base's weights is missing",
-                    where=str(folder),
-                    got=f"no {name}",
-                    allowed=f"{len(named)} files named by {index.name}",
-                    hint="download it again",
-                )
-        return [folder / name for name in named]
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    return sorted(f for f in folder.glob("*.safetensors") if not f.name.startswith("adapter_"))
-
-
-def safetensors_header(file: Path) -> dict[str, dict[str, Any]]:
-    """Tensor names, dtypes and shapes of one file; no tensor is read.
-
-    Raises:
-        UsageError: If the file is not safetensors or is cut off.
-    """
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header: dict[str, dict[str, Any]] = json.loads(stream.read(length))
-    except (struct.error, ValueError, MemoryError, OverflowError) as error:
-        raise UsageError(
-            "this is not a readable safetensors file",
-            where=str(file),
-            got=f"{file.stat().st_size} bytes",
-            hint="download it again",
-        ) from error
-    header.pop("__metadata__", None)
-    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if file.stat().st_size < 8 + length + end:
-        raise UsageError(
-            "this weights file is cut off",
-            where=str(file),
-            got=f"{file.stat().st_size} bytes",
-            allowed=f"{8 + length + end} bytes",
-            hint="download it again",
-        )
-    return header
-
-
 def resolve(name: str, *, beside: Path | None = None, weights: bool = True) -> Base:
     """Find a base model and refuse what cannot be tuned safely.
 
@@ -229,9 +174,11 @@ def _local(name: str, beside: Path | None) -> Path | None:
 
 
 def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, ["starter"], 1, 0.5)
+    if difflib.get_close_matches(name, ["starter"], 1, 0.5):
+        return "did you mean starter?"
     return (
-        f"did you mean {close[0]}?" if close else "use `base: starter` to begin without a download"
+        "a hub id begins with its owner, and a folder must exist here or beside the persona file;"
+        " `base: starter` needs no download"
     )
 
 
@@ -277,6 +224,7 @@ def _inspect(base: Base, weights: bool) -> None:
             got=", ".join(sorted(p.name for p in folder.iterdir()))[:200] or "an empty folder",
             hint="give the folder that holds config.json, tokenizer.json and model.safetensors",
         )
+    _refuse_unreadable_config(base)
     _refuse_remote_code(base)
     if not weights:
         _ = base.format
@@ -293,6 +241,36 @@ def _inspect(base: Base, weights: bool) -> None:
             hint="use a revision of the model that has safetensors, or convert it once in a sandbox",
         )
     _ = base.format  # a base without tokenizer or template is refused now
+
+
+def _refuse_unreadable_config(base: Base) -> None:
+    where = str(base.folder / "config.json")
+    try:
+        config = base.config
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            "this base's configuration cannot be read",
+            where=where,
+            got=str(error),
+            allowed="a JSON object",
+            hint="download it again",
+        ) from error
+    if "quantization_config" in config:
+        raise UsageError(
+            "this base's weights are quantised already; an adapter cannot be merged into them",
+            where=where,
+            got=f"quantization_config: {config['quantization_config'].get('quant_method', '?')}",
+            allowed="weights in fp32, bf16 or fp16",
+            hint="give the original model; with `tune.precision: qlora` it is quantised for training",
+        )
+    if missing := [key for key in ("hidden_size", "model_type") if key not in config]:
+        raise UsageError(
+            "this base's configuration lacks what is needed to tune it",
+            where=where,
+            got=f"no {', '.join(missing)}",
+            allowed="a decoder-only chat model in the usual layout of transformers",
+            hint="choose another base",
+        )
 
 
 def _refuse_remote_code(base: Base) -> None:

@@ -55,6 +55,20 @@ def remote_code(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def cut_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "llama", ')
+
+
+def quantised(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def unusual_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "gpt2", "n_embd": 64, "n_positions": 512}')
+
+
 def without_config(folder: Path) -> None:
     (folder / "config.json").unlink()
 
@@ -68,6 +82,9 @@ BAD = [
     (cut_off, "cut off", "download it again"),
     (not_safetensors, "not a readable safetensors", "download it again"),
     (remote_code, "needs code from its own folder", "mystery"),
+    (cut_config, "configuration cannot be read", "line 1"),
+    (quantised, "quantised already", "gptq"),
+    (unusual_config, "lacks what is needed", "hidden_size"),
     (without_config, "no config.json", "config.json"),
 ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import trl.trainer.utils
 from datasets import Dataset
 from peft import LoraConfig, prepare_model_for_kbit_training, set_peft_model_state_dict
 from safetensors.torch import load_file
@@ -29,6 +30,10 @@ from factory.model.fold import exact_dtype, load_adapter
 from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
 from factory.plan import Plan
+
+# Without Triton TRL puts every position through the output layer, lest a compiler see changing shapes.
+# Nothing is compiled here, and most positions are the prompt's: only those inside the loss are needed.
+trl.trainer.utils._use_triton = lambda device: True
 
 PATIENCE = 2
 """Epochs without a lower held-out loss after which training stops."""
@@ -58,6 +63,11 @@ class _Trainer(SFTTrainer):
             self._total_train_tokens = before + inputs["input_ids"].numel()
             self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return (
+            0  # counting parameters anew in every update takes longer than a small optimizer step
+        )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         scores = token_log_likelihoods(self.model, self.held_out, batch=8)
