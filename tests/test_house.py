@@ -20,7 +20,7 @@ import factory
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted([*(ROOT / "factory").rglob("*.py"), *(ROOT / "serve").rglob("*.py")])
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm")
-TORCH_ROOMS = ("factory.model", "serve.engines")
+TORCH_ROOMS = ("factory.model", "factory.starter", "serve.engines")
 READMES = ("README.md", "README.zh.md")
 
 

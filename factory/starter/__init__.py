@@ -1,0 +1,1 @@
+"""The base model that ships, and the recipe that makes it."""

@@ -1,0 +1,203 @@
+"""Everyday conversations, mixed from cards, tables and exercises, without end and always the same.
+
+Training sees the cards' first ways to ask; the last ones, and some whole cards, are held out.
+System prompts that steer length and tone take part, so that the prompted base is a fair rival.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from factory.contracts import Message
+from factory.starter.everyday import HELD_OUT, Card, cards
+from factory.starter.exercises import exercises
+from factory.starter.facts import Fact
+from factory.starter.tables import from_table
+
+HELD_OUT_TOPICS = frozenset({"colours", "clothes", "games"})
+"""Topics no card of which is trained on."""
+
+PLAIN = (
+    "You are a helpful assistant.",
+    "You are a friendly assistant.",
+    "Answer the user kindly and clearly.",
+    "A helpful assistant for everyday questions.",
+)
+STEER: dict[str, tuple[str, ...]] = {
+    "short": (
+        "Answer in one short sentence.",
+        "Be brief.",
+        "Keep it very short.",
+        "Answers in a few words. No filler.",
+        "Use at most 10 words.",
+        "You are a concise assistant. Use few words.",
+        "Short answers only.\nVoice: short sentences, plain words.\nUse at most 15 words.",
+        "Says the useful thing in one line.\nWrite plain text without Markdown.",
+    ),
+    "long": (
+        "Answer in detail.",
+        "Give a long and complete answer.",
+        "Explain everything step by step.",
+        "You are a thorough assistant who explains things well.\nUse at least 45 words.",
+        "Patient and detailed.\nVoice: calm, complete, gives reasons.",
+    ),
+    "funny": (
+        "Be funny.",
+        "You are a humorous assistant.",
+        "Answer with a warm joke.",
+        "Always answers with humour.\nVoice: playful, warm, dry.",
+        "You love jokes. Make the user smile.\nWrite plain text without Markdown.",
+    ),
+}
+SHORTER = (
+    "Make it shorter.",
+    "shorter please",
+    "Can you say that in fewer words?",
+    "Too long. Shorter?",
+)
+LONGER = ("Tell me more.", "Can you explain that in more detail?", "more please", "Go on.")
+FUNNIER = ("Make it funny.", "Can you say that with a joke?", "Say it in a funny way.")
+THANKS = ("Thanks!", "thank you", "Great, thanks.", "Thank you, that helps.", "ok thanks")
+WELCOME = (
+    "You are welcome.",
+    "Glad to help.",
+    "Any time.",
+    "You are welcome. Have a nice day.",
+    "My pleasure.",
+)
+HELLO = ("Hi", "Hello", "Hey", "Good morning", "Hi there")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages, and what a right last answer holds."""
+
+    messages: tuple[Message, ...]
+    marks: tuple[str, ...] = ()
+    topic: str = ""
+
+
+@cache
+def _cards() -> tuple[tuple[Card, ...], tuple[Card, ...]]:
+    """Cards that are trained on, and those whose topic is held out."""
+    every = cards()
+    return (
+        tuple(c for c in every if c.topic not in HELD_OUT_TOPICS),
+        tuple(c for c in every if c.topic in HELD_OUT_TOPICS),
+    )
+
+
+@cache
+def _facts() -> tuple[Fact, ...]:
+    return tuple(from_table(random.Random(0)))
+
+
+def _typed(ask: str, rng: random.Random) -> str:
+    """The question as somebody may type it."""
+    if rng.random() < 0.12:
+        ask = ask.lower()
+    if rng.random() < 0.12:
+        ask = ask.rstrip(".?!")
+    if rng.random() < 0.05:
+        ask = f"{rng.choice(HELLO)}{rng.choice([', ', '! ', '. '])}{ask}"
+    return ask
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def _assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def _system(text: str) -> list[Message]:
+    return [{"role": "system", "content": text}]
+
+
+def _plain_system(rng: random.Random) -> list[Message]:
+    return _system(rng.choice(PLAIN)) if rng.random() < 0.15 else []
+
+
+def _from_card(card: Card, rng: random.Random) -> list[Message]:
+    ask = _user(_typed(rng.choice(card.asks[:-HELD_OUT]), rng))
+    kind = rng.random()
+    if kind < 0.25:
+        style = rng.choice(["short", "short", "long", "funny"])
+        answer = rng.choice(getattr(card, style))
+        return [*_system(rng.choice(STEER[style])), ask, _assistant(answer)]
+    turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
+    if kind < 0.40 and card.more:
+        follow = rng.choice(card.more)
+        turns += [
+            _user(_typed(rng.choice(follow.asks), rng)),
+            _assistant(rng.choice(follow.replies)),
+        ]
+    elif kind < 0.50:
+        style, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
+        turns += [
+            _user(_typed(rng.choice(ways), rng)),
+            _assistant(rng.choice(getattr(card, style))),
+        ]
+    if rng.random() < 0.05:
+        turns += [_user(rng.choice(THANKS)), _assistant(rng.choice(WELCOME))]
+    return turns
+
+
+def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
+    ask = _user(_typed(rng.choice(fact.asks[:-1]), rng))
+    if rng.random() < 0.15:
+        return [*_system(rng.choice(STEER["short"])), ask, _assistant(fact.short)]
+    return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
+
+
+def everyday(seed: int) -> Iterator[Conversation]:
+    """Training conversations without end, the same for the same seed."""
+    rng = random.Random(seed)
+    trained, _ = _cards()
+    facts = _facts()
+    while True:
+        kind = rng.random()
+        if kind < 0.72:
+            turns = _from_card(rng.choice(trained), rng)
+            if (
+                rng.random() < 0.08 and turns[0]["role"] != "system"
+            ):  # another topic in the same chat
+                turns += [t for t in _from_card(rng.choice(trained), rng) if t["role"] != "system"]
+        elif kind < 0.92:
+            turns = _from_fact(rng.choice(facts), rng)
+        else:
+            turns = _from_fact(exercises(rng, 1)[0], rng)
+        yield Conversation(tuple(turns))
+
+
+def held_out_phrasings() -> list[Conversation]:
+    """Trained cards and facts, asked in ways that were never trained on, each with a right answer."""
+    found = [
+        Conversation(
+            (_user(ask), _assistant(card.replies[k % len(card.replies)])),
+            tuple(card.marks),
+            card.topic,
+        )
+        for card in _cards()[0]
+        for k, ask in enumerate(card.asks[-HELD_OUT:])
+    ]
+    rng = random.Random(7)
+    facts = [*_facts(), *exercises(rng, 60)]
+    found += [
+        Conversation((_user(f.asks[-1]), _assistant(f.answers[0])), (f.mark,), f.kind)
+        for f in rng.sample(facts, min(150, len(facts)))
+    ]
+    return found
+
+
+def held_out_topics() -> list[Conversation]:
+    """Questions of topics that were never trained on."""
+    return [
+        Conversation((_user(ask), _assistant(card.replies[0])), tuple(card.marks), card.topic)
+        for card in _cards()[1]
+        for ask in card.asks[-HELD_OUT:]
+    ]

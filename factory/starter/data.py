@@ -1,0 +1,113 @@
+"""The training text as token ids on disk: one array for each source, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from factory.artifacts import read_json, write_json
+from factory.chat import ChatFormat
+from factory.contracts import Progress
+from factory.starter import corpus, tokenizer
+from factory.starter.conversations import everyday
+
+Ids = npt.NDArray[np.uint16]
+
+
+class Source:
+    """Token ids of many documents end to end, which of them a trained answer holds, and where each begins."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Opens, without reading, what `write` wrote."""
+        self.ids: Ids = np.load(folder / f"{name}.ids.npy", mmap_mode="r")
+        self.answer: npt.NDArray[np.uint8] = np.load(folder / f"{name}.answer.npy", mmap_mode="r")
+        self.starts: npt.NDArray[np.int64] = np.load(folder / f"{name}.starts.npy", mmap_mode="r")
+
+    def windows(
+        self, generator: np.random.Generator, count: int, width: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+        """Ids and answer marks, each [count, width], of windows that begin where a document does."""
+        latest = np.searchsorted(self.starts, len(self.ids) - width, side="right")
+        at = self.starts[generator.integers(0, latest, count)]
+        index = at[:, None] + np.arange(width)[None, :]
+        return self.ids[index].astype(np.int64), self.answer[index]
+
+
+def write(folder: Path, name: str, documents: Iterable[tuple[list[int], list[bool]]]) -> int:
+    """Write one source; returns its tokens."""
+    ids: list[npt.NDArray[np.uint16]] = []
+    marks: list[npt.NDArray[np.uint8]] = []
+    starts, at = [], 0
+    for tokens, answer in documents:
+        ids.append(np.array(tokens, np.uint16))
+        marks.append(np.array(answer, np.uint8))
+        starts.append(at)
+        at += len(tokens)
+    np.save(folder / f"{name}.ids.npy", np.concatenate(ids))
+    np.save(folder / f"{name}.answer.npy", np.concatenate(marks))
+    np.save(folder / f"{name}.starts.npy", np.array(starts, np.int64))
+    return at
+
+
+def prepare(
+    folder: Path, text: Path, *, book_characters: int, conversations: int, progress: Progress
+) -> dict[str, int]:
+    """Train the tokenizer and write every source as ids; does nothing where that was done.
+
+    Args:
+        folder: Working folder; gets `tokenizer/` and the sources.
+        text: Folder of the corpus.
+        book_characters: How much of the books to take.
+        conversations: How many everyday conversations to write.
+        progress: Told what is done.
+
+    Returns:
+        Tokens of each source.
+    """
+    done = folder / "tokens.json"
+    if done.is_file():
+        return dict(read_json(done))
+    progress(note="training the tokenizer")
+    tokenizer.train(_sample(text), folder / "tokenizer")
+    form = ChatFormat.load(folder / "tokenizer")
+
+    def plain(texts: Iterable[str]) -> Iterator[tuple[list[int], list[bool]]]:
+        for piece in texts:
+            ids = [1, *form.encode(piece)]
+            yield ids, [True] * len(ids)
+
+    def talk(wanted: bool) -> Iterator[tuple[list[int], list[bool]]]:
+        for source, messages in corpus.dialogues(text):
+            if (source == "classic-books") == wanted:
+                row = form.example(messages)
+                yield row.input_ids, [True] * len(row.input_ids)
+
+    def own() -> Iterator[tuple[list[int], list[bool]]]:
+        for conversation in islice(everyday(1), conversations):
+            row = form.example(conversation.messages)
+            yield row.input_ids, [bool(on) for on in row.loss_mask]
+
+    found = {}
+    for name, documents in {
+        "everyday": own(),
+        "talk": talk(False),
+        "booktalk": talk(True),
+        "books": plain(corpus.books(text, book_characters)),
+    }.items():
+        progress(note=f"tokenising {name}")
+        found[name] = write(folder, name, documents)
+    write_json(done, found)
+    return found
+
+
+def _sample(text: Path) -> Iterator[str]:
+    """What the tokenizer learns its pieces from: mostly everyday language."""
+    for conversation in islice(everyday(2), 20_000):
+        yield from (m["content"] for m in conversation.messages)
+    for _, messages in corpus.dialogues(text):
+        yield from (m["content"] for m in messages)
+    yield from chain.from_iterable(piece.split("\n") for piece in corpus.books(text, 3_000_000))
