@@ -34,7 +34,7 @@ def factory(*arguments: str) -> tuple[float, str]:
     )
     if done.returncode not in (0, 10, 11):
         raise SystemExit(done.stdout + done.stderr[-2000:])
-    imports = len(re.findall(r"\| torch$", done.stderr, re.MULTILINE))
+    imports = len(re.findall(r"\|\s+torch$", done.stderr, re.MULTILINE))
     return time.monotonic() - started, f"torch imported {imports} times"
 
 
