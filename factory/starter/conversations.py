@@ -7,6 +7,7 @@ System prompts that steer length and tone take part, so that the prompted base i
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -174,6 +175,26 @@ def everyday(seed: int) -> Iterator[Conversation]:
         yield Conversation(tuple(turns))
 
 
+def plain(ask: str) -> str:
+    """A question without case and punctuation, for comparison."""
+    return " ".join(re.findall(r"\w+", ask.lower()))
+
+
+@cache
+def _trained_asks() -> frozenset[str]:
+    """Every way to ask that training may see: a card's held-out one may be another's trained one."""
+    facts = [*_facts(), *exercises(random.Random(0), 4000)]
+    return frozenset(
+        plain(ask)
+        for asks in (
+            *(card.asks[:-HELD_OUT] for card in _cards()[0]),
+            *(follow.asks for card in _cards()[0] for follow in card.more),
+            *(fact.asks[:-1] for fact in facts),
+        )
+        for ask in asks
+    )
+
+
 def held_out_phrasings() -> list[Conversation]:
     """Trained cards and facts, asked in ways that were never trained on, each with a right answer."""
     found = [
@@ -191,7 +212,7 @@ def held_out_phrasings() -> list[Conversation]:
         Conversation((_user(f.asks[-1]), _assistant(f.answers[0])), (f.mark,), f.kind)
         for f in rng.sample(facts, min(150, len(facts)))
     ]
-    return found
+    return [c for c in found if plain(c.messages[0]["content"]) not in _trained_asks()]
 
 
 def held_out_topics() -> list[Conversation]:

@@ -54,7 +54,13 @@ def write(folder: Path, name: str, documents: Iterable[tuple[list[int], list[boo
 
 
 def prepare(
-    folder: Path, text: Path, *, book_characters: int, conversations: int, progress: Progress
+    folder: Path,
+    text: Path,
+    *,
+    book_characters: int,
+    conversations: int,
+    progress: Progress,
+    pieces: int = tokenizer.PIECES,
 ) -> dict[str, int]:
     """Train the tokenizer and write every source as ids; does nothing where that was done.
 
@@ -64,6 +70,7 @@ def prepare(
         book_characters: How much of the books to take.
         conversations: How many everyday conversations to write.
         progress: Told what is done.
+        pieces: Size of the vocabulary.
 
     Returns:
         Tokens of each source.
@@ -72,7 +79,7 @@ def prepare(
     if done.is_file():
         return dict(read_json(done))
     progress(note="training the tokenizer")
-    tokenizer.train(_sample(text), folder / "tokenizer")
+    tokenizer.train(_sample(text), folder / "tokenizer", pieces)
     form = ChatFormat.load(folder / "tokenizer")
 
     def plain(texts: Iterable[str]) -> Iterator[tuple[list[int], list[bool]]]:

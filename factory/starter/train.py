@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from factory.artifacts import write_json
+from factory.chat import ChatFormat
 from factory.contracts import Progress
 from factory.starter.data import Source
-from factory.starter.tokenizer import PIECES
 
 MIXTURE: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     # share of the windows of the first part, and of the second
@@ -55,11 +55,11 @@ class Recipe:
     seed: int = 1
 
 
-def build(size: Size) -> LlamaForCausalLM:
-    """A model with random weights."""
+def build(size: Size, pieces: int) -> LlamaForCausalLM:
+    """A model with random weights and a vocabulary of so many pieces."""
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=PIECES,
+            vocab_size=pieces,
             hidden_size=size.hidden,
             intermediate_size=size.intermediate,
             num_hidden_layers=size.layers,
@@ -157,7 +157,8 @@ def train(
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     torch.set_float32_matmul_precision("high")
-    model: Any = build(recipe.size)
+    pieces = ChatFormat.load(text / "tokenizer").tokenizer.get_vocab_size()
+    model: Any = build(recipe.size, pieces)
     model.to(where).train()
     optimizer = _optimizer(model, recipe)
     begin = _resume(out, model, optimizer)

@@ -1,0 +1,100 @@
+"""The starter beside the first checkpoint: bits per byte, right answers, stops, repeats.
+
+    python benchmarks/starter.py [--text FOLDER] [--starter FOLDER] [--first FOLDER] [--show]
+
+`--text` is the folder of the corpus, for the held-out Topical-Chat; `--first` is the first checkpoint,
+by default taken from this repository's history. Prints every figure beside its bar; `--show` prints
+the answers too, for reading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from itertools import islice
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST = "5e15333"
+"""The last revision that ships the first checkpoint."""
+
+
+def first_checkpoint(folder: Path) -> Path:
+    """Its folder, taken out of the repository's history."""
+    packed = subprocess.run(
+        ["git", "archive", FIRST, "factory/starter/weights"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "factory" / "starter" / "weights"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", type=Path)
+    parser.add_argument("--starter", type=Path)
+    parser.add_argument("--first", type=Path)
+    parser.add_argument("--show", action="store_true")
+    options = parser.parse_args()
+    os.environ |= {"HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "50000"}
+    sys.path.insert(0, str(ROOT))
+    from factory.base import resolve
+    from factory.starter.conversations import Conversation, held_out_phrasings
+    from factory.starter.corpus import dialogues
+    from factory.starter.exam import covered, not_covered
+    from factory.starter.score import answers, bits_per_byte
+
+    topical = [
+        Conversation(tuple(messages))
+        for source, messages in (dialogues(options.text, held_out=True) if options.text else ())
+        if source == "topical-chat"
+    ]
+    pairs = list(islice(held_out_phrasings(), 0, None, 4))
+    with tempfile.TemporaryDirectory() as place:
+        first = resolve(str(options.first or first_checkpoint(Path(place))))
+        ours = resolve(str(options.starter) if options.starter else "starter")
+        print(
+            f"first checkpoint {first.parameters / 1e6:.1f}M, starter {ours.parameters / 1e6:.1f}M"
+        )
+        for name, chats, bar in (("everyday", pairs, 0.75), ("Topical-Chat", topical, 0.85)):
+            if not chats:
+                print(f"bits per byte, {name}: needs --text")
+                continue
+            theirs, mine = bits_per_byte(first, chats), bits_per_byte(ours, chats)
+            print(
+                f"bits per byte, {len(chats)} held-out {name}: {theirs:.3f} -> {mine:.3f},"
+                f" ratio {mine / theirs:.3f} (bar {bar})"
+            )
+        for label, questions, word, bar in (
+            ("covered topics in new words", covered(), "right", 0.80),
+            ("topics not covered", not_covered(), "modest", 0.50),
+        ):
+            for base in (first, ours):
+                said = answers(base, questions)
+                print(
+                    f"{label}, {base.label}: {sum(a.right for a in said) / len(said):.0%} {word}"
+                    f" (bar {bar:.0%}), {sum(a.stopped for a in said) / len(said):.0%} stop"
+                    f" (bar 99%), {sum(a.repeats for a in said)} repeat (bar 0)"
+                )
+            if options.show:
+                for answer in said:
+                    mark = (
+                        ""
+                        if answer.right
+                        else "   <- none of: " + ", ".join(answer.conversation.marks)
+                    )
+                    ask = [m for m in answer.conversation.messages if m["role"] == "user"][-1]
+                    print(f"  > {ask['content']}\n    {answer.text}{mark}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The starter's recipe: what it teaches is right, what it holds out stays out, and it resumes exactly."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import random
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from factory.artifacts import hash_file, read_jsonl
+from factory.base import resolve
+from factory.chat import ChatFormat
+from factory.starter import corpus, train
+from factory.starter.conversations import everyday, held_out_phrasings, held_out_topics, plain
+from factory.starter.data import prepare
+from factory.starter.everyday import cards, problems
+from factory.starter.exam import covered, not_covered
+from factory.starter.exercises import arithmetic, calendar, unit
+from factory.starter.export import export
+from factory.starter.score import Answer, answers, bits_per_byte
+from factory.starter.tables import from_table
+
+
+def quiet(**_: Any) -> None:
+    pass
+
+
+def test_every_card_keeps_the_form() -> None:
+    every = cards()
+    assert [problem for card in every for problem in problems(card)] == []
+    assert len({card.name for card in every}) == len(every) > 500
+
+
+def asked(seed: int, count: int) -> Iterator[str]:
+    for conversation in islice(everyday(seed), count):
+        for message in conversation.messages:
+            if message["role"] == "user":
+                yield plain(message["content"])
+
+
+def test_what_is_held_out_is_never_trained_on() -> None:
+    trained = set(asked(1, 30_000))
+    held = [*held_out_phrasings(), *held_out_topics()]
+    asks = {plain(c.messages[0]["content"]) for c in held}
+    assert len(asks) > 900
+    assert asks & trained == set()
+
+
+def test_the_same_seed_gives_the_same_conversations() -> None:
+    one, two, other = (list(islice(everyday(seed), 50)) for seed in (4, 4, 5))
+    assert one == two != other
+
+
+def test_facts_can_be_told_and_checked() -> None:
+    for fact in from_table(random.Random(1)):
+        assert "{" not in "".join([*fact.asks, *fact.answers, fact.short])
+        assert any(fact.mark in answer.lower() for answer in fact.answers), fact
+
+
+@pytest.mark.parametrize("make", [arithmetic, unit, calendar])
+def test_every_answer_of_an_exercise_holds_its_result(make: Any) -> None:
+    rng = random.Random(2)
+    for _ in range(200):
+        fact = make(rng)
+        assert all(fact.mark in answer.lower() for answer in [*fact.answers, fact.short])
+
+
+def test_arithmetic_is_right() -> None:
+    rng = random.Random(3)
+    for _ in range(300):
+        fact = arithmetic(rng)
+        left, sign, right = fact.asks[1].split()
+        exact = {"+": int(left) + int(right), "-": int(left) - int(right),
+                 "*": int(left) * int(right), "/": int(left) / int(right)}  # fmt: skip
+        assert float(fact.mark) == exact[sign]
+
+
+def test_the_exam_is_fixed_and_of_its_size() -> None:
+    assert len(covered()) == 100 and len(not_covered()) == 40
+    assert covered() == covered()
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ("Go for a walk. Then sleep.", False),
+        ("I like it. I like it. I like it.", True),
+        ("one two three four and one two three four and one two three four", True),
+        ("", False),
+    ],
+)
+def test_repeating_answers_are_found(text: str, repeats: bool) -> None:
+    assert Answer(not_covered()[0], text, True).repeats == repeats
+
+
+def pack(file: Path, rows: list[dict[str, Any]]) -> None:
+    with lzma.open(file, "wt", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny corpus in the form of the large one."""
+    folder = tmp_path_factory.mktemp("corpus")
+    told = [card.long[0] for card in cards()]
+    book = "\n\n".join(" ".join(told[k : k + 3]) for k in range(0, len(told), 3))
+    pack(folder / "books.jsonl.xz", [{"author": "a", "title": "t", "text": book}])
+    rows = [
+        {"source": source, "language": "en", "turns": [card.asks[0], card.replies[0]] * 2}
+        for card, source in zip(cards(), cycle(("topical-chat", "classic-books")), strict=False)
+    ]
+    pack(folder / "dialogues.jsonl.xz", [*rows, {**rows[0], "language": "zh"}])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokens(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokens")
+    found = prepare(
+        folder, text, book_characters=200_000, conversations=300, progress=quiet, pieces=900
+    )
+    assert all(count > 2000 for count in found.values())
+    return folder
+
+
+def test_held_out_dialogues_are_not_among_the_trained(text: Path) -> None:
+    held = [m for _, m in corpus.dialogues(text, held_out=True)]
+    trained = [m for _, m in corpus.dialogues(text)]
+    assert held and len(trained) > 10 * len(held)
+    assert not [m for m in held if m in trained]
+
+
+def test_the_tokenizer_gives_back_what_it_was_given(tokens: Path) -> None:
+    import sentencepiece
+
+    tokenizer = Tokenizer.from_file(str(tokens / "tokenizer" / "tokenizer.json"))
+    pieces = sentencepiece.SentencePieceProcessor(str(tokens / "tokenizer" / "tokenizer.model"))
+    for sample in ("Hello  there, friend!\n\nHow are you?", " a\tb", "Ünïcödé 你好 🙂", "1,234.5"):
+        ids = tokenizer.encode(sample, add_special_tokens=False).ids
+        assert tokenizer.decode(ids) == sample
+        assert ids == pieces.encode(sample)
+    assert ChatFormat.load(tokens / "tokenizer").preflight() == []
+
+
+RECIPE = train.Recipe(size=train.Size(64, 2, 128), updates=20, rows=4, width=64)
+
+
+def test_a_killed_training_ends_with_the_same_weights(
+    tokens: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "KEPT_EVERY", -1.0)
+    whole = train.train(RECIPE, tokens, tmp_path / "whole", quiet, compiled=False)
+
+    def stop(**facts: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train(RECIPE, tokens, tmp_path / "killed", stop, compiled=False)
+    assert not (tmp_path / "killed" / "checkpoint.safetensors").exists()
+    # killed after its first checkpoint
+    seen: list[Any] = []
+
+    def later(**facts: Any) -> None:
+        seen.append(facts)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train(RECIPE, tokens, tmp_path / "killed", later, compiled=False)
+    again = train.train(RECIPE, tokens, tmp_path / "killed", quiet, compiled=False)
+    assert hash_file(again / "model.safetensors") == hash_file(whole / "model.safetensors")
+    losses = [entry["loss"] for entry in read_jsonl(tmp_path / "whole" / "log.jsonl")]
+    assert losses[-1] < losses[0]
+
+    made = export(again, tokens / "tokenizer", tmp_path / "starter")
+    base = resolve(str(made))
+    assert base.window == 1024 and base.format.preflight() == []
+    said = answers(base, not_covered()[:3])
+    assert len(said) == 3
+    assert bits_per_byte(base, held_out_phrasings()[:4]) > 0
