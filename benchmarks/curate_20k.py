@@ -154,6 +154,7 @@ def measure(count: int) -> dict[str, Any]:
             "prompt": "Answer in two short sentences.",
             "base": base,
             "random_seed": 17,
+            "review": {},
         }
         dataset = store.make(curate.STAGE, "c", Curate(), inputs, quiet)
         ended = time.monotonic()

@@ -61,6 +61,12 @@ class Row(TypedDict):
     repairs: NotRequired[list[str]]
     """Reason codes of what was mended."""
     warnings: NotRequired[list[str]]
+    side: NotRequired[str]
+    """The split this row was written for, before anything was written."""
+    twin: NotRequired[str]
+    """The same question answered without the persona."""
+    source: NotRequired[dict[str, str]]
+    """Which teacher wrote it, where, with which model, and when."""
 
 
 class Rejected(TypedDict):
@@ -141,6 +147,16 @@ class Rows(Artifact):
     def rejected(self) -> Iterator[Rejected]:
         """Rows that could not be read."""
         return read_jsonl(self.path / "rejected.jsonl")
+
+
+class Pairs(Rows):
+    """distill: the gathered rows, then those a teacher wrote, and an account of every candidate."""
+
+    __slots__ = ()
+
+    def report(self) -> dict[str, Any]:
+        """Quotas and how they were filled, rejections by reason, diversity, calls and cost."""
+        return dict(read_json(self.path / "report.json"))
 
 
 class Dataset(Artifact):

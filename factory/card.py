@@ -80,7 +80,7 @@ else, start every conversation with this system prompt, for the model was traine
 
 {data["input"]} rows in, {data["kept"] + data["repaired"]} kept ({data["repaired"]} repaired),
 {data["rejected"]} rejected. Split: {splits["train"]} train, {splits["validation"]} validation,
-{splits["test"]} test. Written by the persona's author; no teacher model was used.
+{splits["test"]} test. {_authors(data)}
 
 ## Limits
 
@@ -89,6 +89,17 @@ measured with greedy decoding on the prompts it names and says nothing about oth
 
 Made {facts["created"]} with {", ".join(f"{k} {v}" for k, v in facts["versions"].items())}.
 """
+
+
+def _authors(data: dict[str, Any]) -> str:
+    if "teaching" not in data:
+        return "Written by the persona's author; no teacher model was used."
+    source, accepted = data["teaching"]["teacher"], data["teaching"]["accepted"]
+    return (
+        f"{accepted} pairs were written by the teacher model `{source['model']}` at"
+        f" `{source['endpoint']}`, {source['date']}; its terms of use may limit what these weights may"
+        " be used for."
+    )
 
 
 def _value(value: float | None, unit: str) -> str:

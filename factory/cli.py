@@ -83,6 +83,17 @@ def build(
 
 
 @app.command()
+def review(
+    name: Annotated[str, typer.Argument(help="Persona.")],
+    again: Annotated[bool, typer.Option(help="Also show pairs that were decided.")] = False,
+) -> None:
+    """Accept, edit or drop the pairs a teacher wrote, one by one."""
+    from factory.commands import review
+
+    review(name, again)
+
+
+@app.command()
 def show(
     name: Annotated[str | None, typer.Argument(help="Persona; all if left out.")] = None,
 ) -> None:

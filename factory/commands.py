@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,12 @@ def _opened(file: Path, overrides: Sequence[str], *, weights: bool) -> tuple[Any
     if spec.serve.engine != "auto":
         plugins.find("engines", spec.serve.engine, "serve.engine")
     files = [data_file(name, file.parent) for name in spec.data]
-    return spec, resolve(spec.base, beside=file.parent, weights=weights), files
+    base = resolve(spec.base, beside=file.parent, weights=weights)
+    if spec.teacher:
+        from factory.stages.distill import check as check_teacher
+
+        check_teacher(spec, base)
+    return spec, base, files
 
 
 def check(file: Path, overrides: Sequence[str]) -> None:
@@ -58,31 +64,32 @@ def check(file: Path, overrides: Sequence[str]) -> None:
     from factory.examples import examples
     from factory.gate import MIN_ROWS
     from factory.load import warnings
+    from factory.pairs.review import load as load_review
     from factory.persona import system_prompt
+    from factory.pipeline import dataset
     from factory.report.tables import data_summary
-    from factory.stages import curate, gather
-    from factory.store import Store
+    from factory.store import Store, home
 
     spec, base, files = _opened(file, overrides, weights=False)
     notes = [*warnings(spec), *base.format.preflight()]
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        rows = _made(store, gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=files)
-        data = _made(
-            store, curate.STAGE, spec.curate, rows=rows, base=base, prompt=system_prompt(spec),
-            rules=spec.rules, language=spec.language, questions=spec.questions,
-            random_seed=spec.random_seed,
-        )  # fmt: skip
+        own = spec.model_copy(update={"teacher": None})  # nothing is paid for here
+        data = dataset(partial(_made, store), own, base, files, load_review(home(), spec.name))
         report = data.report()
         for name in report["splits"]:
             examples(base, data.split(name), system_prompt(spec))
     console.print(data_summary(report))
-    if report["splits"]["test"] < MIN_ROWS:
+    if report["splits"]["test"] < MIN_ROWS and not spec.teacher:
         notes.append(
             f"{report['splits']['test']} held-out rows: a build needs {MIN_ROWS} to reach a verdict,"
             " which takes about 30 rows of data"
         )
-    for note in [*notes, *report["advice"]]:
+    if spec.teacher:
+        notes.append(f"the teacher adds {spec.distill.pairs} pairs to these rows when you build")
+    else:
+        notes += report["advice"]
+    for note in notes:
         console.print(f"note: {note}", markup=False)
     console.print(f"{file}: ready to build; next: `factory plan {file}`", markup=False)
 
@@ -95,20 +102,21 @@ def _made(store: Any, stage: Any, config: Any, **inputs: Any) -> Any:
 def plan(file: Path, overrides: Sequence[str]) -> None:
     """Curate for real (it is cheap and kept), then show what tuning would do."""
     from factory.hardware import GIB, detect
+    from factory.pairs.review import load as load_review
     from factory.persona import system_prompt
+    from factory.pipeline import dataset
     from factory.report import plan_table
     from factory.report.words import duration
-    from factory.stages import curate, gather, tune
+    from factory.stages import tune
     from factory.store import Store, home
 
     spec, base, files = _opened(file, overrides, weights=True)
     prompt = system_prompt(spec)
     store = Store(home())
-    rows = _made(store, gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=files)
-    data = _made(
-        store, curate.STAGE, spec.curate, rows=rows, base=base, prompt=prompt, rules=spec.rules,
-        language=spec.language, questions=spec.questions, random_seed=spec.random_seed,
-    )  # fmt: skip
+    if spec.teacher and not _show_teaching(store, spec, base, files):
+        console.print("hyperparameters are chosen once the pairs are written", markup=False)
+        return
+    data = dataset(partial(_made, store), spec, base, files, load_review(home(), spec.name))
     chosen = tune.plan_for(spec.tune, base, data, prompt)
     console.print(plan_table(chosen.entries()))
     inputs = {"data": data, "base": base, "prompt": prompt, "random_seed": spec.random_seed}
@@ -118,6 +126,21 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
         f" {chosen.memory / GIB:.1f} GiB" + (" (already trained, will be reused)" if done else ""),
         markup=False,
     )
+
+
+def _show_teaching(store: Any, spec: Any, base: Any, files: Sequence[Any]) -> bool:
+    """Print what the teacher will be asked; whether its pairs are there already."""
+    from factory.persona import system_prompt
+    from factory.report.asking import teaching_plan
+    from factory.stages import distill, gather
+
+    rows = _made(store, gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=files)
+    given = distill.inputs(spec, base)
+    prompt = system_prompt(spec)
+    key = store.key(distill.STAGE, spec.distill, {"rows": rows, "prompt": prompt, **given})
+    done = store.find(distill.STAGE, key) is not None
+    console.print(teaching_plan(spec, prompt, distill.plan(spec.distill, given), done))
+    return done
 
 
 def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) -> int:
@@ -144,13 +167,13 @@ def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) ->
 
 
 def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) -> None:
-    from factory.pipeline import STAGES
     from factory.pipeline import build as build_story
+    from factory.pipeline import stages_of
     from factory.report import Display, terminal
     from factory.run import Run
     from factory.store import Store, home
 
-    display = Display(STAGES, title=f"{spec.name} on {base.label}", console=console)
+    display = Display(stages_of(spec), title=f"{spec.name} on {base.label}", console=console)
     run = Run(Store(home()), spec, base, display, until)
     built = build_story(run, files)
     if built.report is None:
@@ -171,6 +194,21 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
 def _short(path: Path) -> str:
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
+
+
+def review(name: str, again: bool) -> None:
+    """Read a teacher's pairs one by one; what is decided holds for every later build."""
+    from factory.report.reviewing import ask, newest
+    from factory.store import home
+
+    rows = newest(home(), name)
+    done = ask(home(), name, rows, console, input, again)
+    console.print(
+        ", ".join(f"{what}: {count}" for what, count in done.items()),
+        markup=False,
+    )
+    if done["edit"] or done["drop"]:
+        console.print("next: build again; training starts from what you kept", markup=False)
 
 
 def show(name: str | None) -> None:

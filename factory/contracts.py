@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NotRequired, Protocol
+from typing import Any, Literal, NotRequired, Protocol, Self
 
 from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
@@ -61,6 +61,10 @@ class Reply:
     text: str
     finish_reason: Literal["stop", "length"]
     token_count: int
+    prompt_tokens: int | None = None
+    """Tokens of the question, where the endpoint tells."""
+    reasoning: str = ""
+    """Thoughts that were kept apart from the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,68 @@ class Grader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a teacher is asked once; everything in it is part of the ledger's key."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    """Longest answer, in tokens."""
+    temperature: float = 1.0
+    seed: int | None = None
+    schema: dict[str, Any] | None = None
+    """JSON Schema the answer should follow; None for plain text."""
+    sample: int = 0
+    """Which of several answers to the same question this is."""
+
+
+class TeacherError(Exception):
+    """A teacher did not answer.
+
+    Args:
+        kind: `rate_limit`; `overloaded` (5xx, time-outs, dropped, empty or unreadable answers), which
+            is worth another try; `refused` (the endpoint will not take this request); `fatal` (bad
+            key, unknown model, wrong address), which no other try would mend.
+        message: The endpoint's own words.
+        retry_after: Seconds the endpoint asked to wait.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["rate_limit", "overloaded", "refused", "fatal"],
+        message: str,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry_after = retry_after
+
+
 class Teacher(Protocol):
-    """A language model that writes training pairs."""
+    """A language model that writes training pairs.
+
+    An asynchronous context manager: its connections are open inside the block only. The class has a
+    class method `of(section, base)` that makes it from the persona file's `teacher` section and, where
+    the teacher is the base model itself, the base; it raises UsageError for what is wrong or missing.
+    """
 
     name: str
+    """The plugin's name."""
+    endpoint: str
+    """What answers, without secrets: part of the ledger's key and of the model card."""
+    model: str
 
-    async def reply(self, messages: Sequence[Message], *, max_tokens: int) -> Reply:
-        """Answer a conversation."""
+    async def reply(self, request: Request) -> Reply:
+        """Answer a conversation. Raises TeacherError."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Open connections."""
+        ...
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close them."""
         ...
 
 

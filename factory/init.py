@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from factory import wording
 from factory.errors import ConfigErrors
-from factory.spec import Section, Spec
+from factory.section import Section, section_of
+from factory.spec import Spec
 from factory.yamltree import parse_value
 
 OPTIONAL = {
@@ -141,8 +142,8 @@ def _optional(beginning: str) -> Iterator[str]:
     """Every field that the beginning does not show, with its default and its doc string."""
     shown = {line.lstrip("# ").split(":")[0] for line in beginning.splitlines() if ":" in line}
     for name, info in Spec.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
+        kind = section_of(info.annotation)
+        if kind is not None:
             yield "#"
             yield f"# {name}:  # {info.description}"
             for field, detail in kind.model_fields.items():
@@ -152,6 +153,8 @@ def _optional(beginning: str) -> Iterator[str]:
 
 
 def _line(indent: str, name: str, info: FieldInfo) -> str:
-    default = info.get_default()
+    default = "echo" if info.is_required() else info.get_default()  # only a teacher's type is
+    if isinstance(default, Section):
+        default = default.model_dump(mode="json")
     value = json.dumps(list(default) if isinstance(default, tuple) else default)
     return f"# {indent}{name}: {value}  # {info.description}"

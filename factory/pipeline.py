@@ -2,33 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from factory.artifacts import Adapter, Dataset, Model, Release, Scorecard, write_text
 from factory.base import Base
+from factory.pairs import review
+from factory.pairs.review import Decisions
 from factory.persona import system_prompt
 from factory.report import BuildReport, html, markdown
 from factory.run import Reached, Run
 from factory.spec import Spec
-from factory.stages import curate, evaluate, gather, merge, release, tune
+from factory.stages import curate, distill, evaluate, gather, merge, release, tune
 from factory.stages.gather import DataFile
 
-STAGES = ("gather", "curate", "tune", "merge", "evaluate", "release")
+STAGES = ("gather", "distill", "curate", "tune", "merge", "evaluate", "release")
+
+Do = Callable[..., Any]
+"""`do(stage, config, **inputs)` hands back the stage's artifact."""
+
+
+def stages_of(spec: Spec) -> list[str]:
+    """The stages this persona goes through: without a teacher nothing is distilled."""
+    return [name for name in STAGES if name != "distill" or spec.teacher]
+
+
+def dataset(
+    do: Do, spec: Spec, base: Base, files: Sequence[DataFile], decisions: Decisions
+) -> Dataset:
+    """Gathered, distilled and curated rows; `do` finds or makes each artifact."""
+    prompt = system_prompt(spec)
+    rows = do(gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=list(files))
+    if spec.teacher:
+        rows = do(
+            distill.STAGE, spec.distill, rows=rows, prompt=prompt, **distill.inputs(spec, base)
+        )
+    data: Dataset = do(
+        curate.STAGE, spec.curate, rows=rows, base=base, prompt=prompt, review=decisions,
+        rules=spec.rules, language=spec.language, questions=spec.questions,
+        random_seed=spec.random_seed,
+    )  # fmt: skip
+    return data
 
 
 def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
     """Every stage in order; each is found in the store, continued, or made."""
     prompt = system_prompt(spec)
     heard = {"rules": spec.rules, "language": spec.language, "questions": spec.questions}
-    seed = {"random_seed": spec.random_seed}
 
-    rows = run.do(gather.STAGE, None, name=spec.name, seeds=spec.seeds, files=list(files))
-    data = run.do(curate.STAGE, spec.curate, rows=rows, base=base, prompt=prompt, **heard, **seed)
-    adapter = run.do(tune.STAGE, spec.tune, data=data, base=base, prompt=prompt, **seed)
+    data = dataset(run.do, spec, base, files, review.load(run.store.root, spec.name))
+    adapter = run.do(
+        tune.STAGE, spec.tune, data=data, base=base, prompt=prompt, random_seed=spec.random_seed
+    )
     engines = merge.availability(spec.merge.engines)
     model = run.do(
         merge.STAGE,

@@ -151,6 +151,13 @@ def summarise(artifact: Artifact) -> str:
         case "gather":
             lost = f", {stats['rejected']} unreadable" if stats.get("rejected") else ""
             return f"{stats['rows']} rows{lost}"
+        case "distill":
+            calls = stats["calls"]
+            cost = "cost unknown" if calls["usd"] is None else f"${calls['usd']:.2f}"
+            return (
+                f"{stats['accepted']} of {stats['wanted']} pairs accepted, {stats['dropped']}"
+                f" rejected; {calls['requests']} requests, {cost}"
+            )
         case "curate":
             splits = ", ".join(f"{stats[name]} {name}" for name in ("train", "validation", "test"))
             return f"{splits}; {stats['repaired']} repaired, {stats['rejected']} rejected"

@@ -8,16 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from factory.section import TRANSPORT, Pattern, Section, Text
+from factory.teaching import Distill, Teacher
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
@@ -28,32 +22,6 @@ HIDDEN_SUBSTRINGS = (
 
 REWRITTEN_PREFIXES = ("o1", "o3", "o4", "gpt-5")
 """Model ids with these prefixes are treated as OpenAI reasoning models by Open WebUI and LibreChat."""
-
-
-class Section(BaseModel):
-    """Base of everything a user can write: frozen, no unknown keys, field docs from the strings."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
-    )
-
-
-def _nonblank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a valid regular expression: {error}") from error
-    return pattern
-
-
-Text = Annotated[str, AfterValidator(_nonblank)]
-Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 # --- rules -------------------------------------------------------------------------------------
@@ -206,7 +174,7 @@ class Tune(Section):
     max_length: int | None = Field(default=None, ge=16)
     """Longest row allowed, in tokens; a longer one stops the build, for nothing is ever cut."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
-        default=("tensorboard",), json_schema_extra={"hashed": False}
+        default=("tensorboard",), json_schema_extra=TRANSPORT
     )
     """Experiment trackers besides `metrics.jsonl`."""
 
@@ -287,6 +255,10 @@ class Spec(Section):
     random_seed: int = 17
     """Seed of every random choice: split, initialisation, order."""
 
+    teacher: Teacher | None = None
+    """The language model that writes pairs from the seeds; left out: only your own pairs are used."""
+    distill: Distill = Distill()
+    """Pairs that a teacher writes from the seeds; done only if there is a `teacher`."""
     curate: Curate = Curate()
     """How rows are checked and split."""
     tune: Tune = Tune()

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from factory import spec
 from factory.errors import Problem
+from factory.section import section_of
 from factory.yamltree import Loc, dotted
 
 RULES: dict[str, type[BaseModel]] = {
@@ -242,9 +243,9 @@ def _renamed(loc: Loc, value: Any) -> str | None:
 # --- the model behind a path -------------------------------------------------------------------
 
 _SECTIONS: dict[str, type[BaseModel]] = {
-    name: info.annotation
+    name: kind
     for name, info in spec.Spec.model_fields.items()
-    if isinstance(info.annotation, type) and issubclass(info.annotation, spec.Section)
+    if (kind := section_of(info.annotation))
 }
 
 
@@ -261,6 +262,10 @@ def _fields(loc: Loc, data: dict[str, Any]) -> Mapping[str, FieldInfo]:
             return spec.Spec.model_fields
         case (str() as name,) if name in _SECTIONS:
             return _SECTIONS[name].model_fields
+        case (str() as name, str() as inner) if name in _SECTIONS:
+            info = _SECTIONS[name].model_fields.get(inner)
+            section = section_of(info.annotation) if info else None
+            return section.model_fields if section else {}
         case ("seeds", int()):
             return spec.Seed.model_fields
         case ("questions", int()):

@@ -92,6 +92,7 @@ def clean(
         "prompt": prompt,
         "base": BASE,
         "random_seed": random_seed,
+        "review": {},
     }
     key = store.key(curate.STAGE, Curate(**config), inputs)
     return store.make(curate.STAGE, key, Curate(**config), inputs, quiet)
@@ -675,6 +676,7 @@ def test_every_hand_written_row_that_ships_is_kept(file: Path, tmp_path: Path) -
         "prompt": "",
         "base": SimpleNamespace(window=2048, format=Format(), digest="base"),
         "random_seed": spec.random_seed,
+        "review": {},
     }
     data = store.make(curate.STAGE, "key", spec.curate, inputs, quiet)
     report = data.report()

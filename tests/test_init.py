@@ -7,7 +7,8 @@ import pytest
 from factory.errors import ConfigErrors
 from factory.init import OPTIONAL, render
 from factory.load import load, warnings
-from factory.spec import Section, Spec
+from factory.section import Section
+from factory.spec import Spec
 
 SECTIONS = {
     name: info.annotation

@@ -13,7 +13,8 @@ from factory.errors import ConfigErrors
 from factory.init import render
 from factory.load import load
 from factory.schema import json_schema
-from factory.spec import Section, Spec
+from factory.section import Section
+from factory.spec import Spec
 
 PERSONAS = sorted((Path(__file__).resolve().parent.parent / "personas").glob("*.yaml"))
 SCHEMA = json_schema()

@@ -10,6 +10,7 @@ from factory.report.facts import ARM_LABELS, BuildReport, arms, curve_words, gat
 from factory.report.fate import Reason, closest, fates, groups, sizes
 from factory.report.markup import code, escape, inline, quote, table
 from factory.report.record import flat, legs, proof_notes, settings, stage_rows
+from factory.report.teaching import summary
 from factory.report.words import heading, plural
 
 LONGEST_TITLE = 100
@@ -124,6 +125,8 @@ def _data(report: BuildReport) -> Iterator[str]:
     split = ", ".join(f"{name} {count}" for name, count in flat(data.get("splits") or {}))
     yield f"{plural(int(data.get('input') or 0), 'row')} read: {ended}. Split: {inline(split)}."
     yield " ".join(sizes(data))
+    if teaching := data.get("teaching"):
+        yield " ".join(inline(line) for line in summary(teaching))
     for group in groups(data):
         yield f"**{group.title}**"
         yield table(

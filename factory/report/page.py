@@ -9,6 +9,7 @@ from factory.report.advice import next_steps
 from factory.report.answers import entries
 from factory.report.curve import read_curve, svg
 from factory.report.facts import ARM_LABELS, BuildReport, arms, curve_words, gates, metric_rows
+from factory.report.teaching import summary
 from factory.report.words import heading, plural
 
 SHOWN = 6
@@ -49,6 +50,8 @@ def html(report: BuildReport) -> str:
             )
             if group
         ],
+        teaching=report.dataset.get("teaching"),
+        taught=summary(report.dataset["teaching"]) if report.dataset.get("teaching") else [],
         fates=fate.fates(report.dataset),
         groups=fate.groups(report.dataset),
         closest=fate.closest(report.dataset),

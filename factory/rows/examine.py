@@ -75,6 +75,8 @@ class Entry:
     unfinished: bool = False
     """Whether the last answer has no final stop."""
     split: str | None = None
+    side: str | None = None
+    """The split it was written for, if it was."""
     place: int = 0
     """Where its conversation is in the spool."""
 
@@ -108,7 +110,7 @@ class Examiner:
 
     def look(self, row: Row) -> tuple[Entry, list[Message]]:
         """Mend and check a row; returns what was found and the mended conversation."""
-        entry = Entry(row["id"], repairs=list(row.get("repairs", [])))
+        entry = Entry(row["id"], repairs=list(row.get("repairs", [])), side=row.get("side"))
         messages = self._mended(entry, row["messages"])
         wrong = checks.turns(messages)
         if wrong:

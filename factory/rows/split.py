@@ -73,6 +73,7 @@ def by_lineage(
     lineage: float,
     shares: tuple[float, float],
     random_seed: int,
+    fixed: Sequence[str | None] | None = None,
 ) -> Dealt:
     """Split rows so that near-duplicates and paraphrases never straddle.
 
@@ -85,8 +86,10 @@ def by_lineage(
         lineage: Similarity from which two rows belong together.
         shares: Shares of validation and test.
         random_seed: Another seed gives another split.
+        fixed: The split of rows that were written for one; rows like them go where they go.
     """
     count = len(asks)
+    fixed = fixed or [None] * count
     owners = list(range(count))
     texts = list(asks)
     answers: dict[str, list[int]] = {}
@@ -103,11 +106,11 @@ def by_lineage(
     want = targets(count, *shares)
     for threshold in (lineage, *(step for step in _LADDER if step > lineage)):
         groups = _groups(index, np.array(owners), count, answers, threshold)
-        names = deal(groups, asks, want, random_seed)
+        names = deal(groups, asks, want, random_seed, fixed)
         if names:
             return Dealt(names, _advice(groups, count, threshold, lineage))
     single = [np.array([row]) for row in range(count)]
-    names = deal(single, asks, want, random_seed) or ["train"] * count
+    names = deal(single, asks, want, random_seed, fixed) or [side or "train" for side in fixed]
     return Dealt(names, _advice(single, count, 1.0, lineage))
 
 
@@ -153,7 +156,11 @@ def targets(count: int, validation: float, test: float) -> tuple[int, int]:
 
 
 def deal(
-    groups: Sequence[Numbers], keys: Sequence[str], want: tuple[int, int], random_seed: int
+    groups: Sequence[Numbers],
+    keys: Sequence[str],
+    want: tuple[int, int],
+    random_seed: int,
+    fixed: Sequence[str | None],
 ) -> list[str] | None:
     """Deal whole groups to the splits.
 
@@ -166,16 +173,25 @@ def deal(
         keys: A text per row that identifies it.
         want: Rows wanted for validation and test.
         random_seed: Another seed gives another split.
+        fixed: The split a row was written for, if any. Its whole group goes there; a group in which
+            two splits meet goes to train, where it can give nothing away.
 
     Returns:
         The split of every row; None if the groups are too few or too large to hold out enough.
     """
     dealt = ["train"] * len(keys)
+    free = []
+    for rows in groups:
+        sides = {fixed[row] for row in rows} - {None}
+        for row in rows if sides else ():
+            dealt[row] = str(*sides) if len(sides) == 1 else "train"
+        if not sides:
+            free.append(rows)
     waiting = sorted(
-        groups, key=lambda rows: hashlib.sha256(f"{random_seed}|{keys[rows[0]]}".encode()).digest()
+        free, key=lambda rows: hashlib.sha256(f"{random_seed}|{keys[rows[0]]}".encode()).digest()
     )
     for name, wanted in (("test", want[1]), ("validation", want[0])):
-        taken = 0
+        taken = dealt.count(name)
         later = []
         for rows in waiting:
             room = wanted - taken

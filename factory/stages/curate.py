@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from factory.artifacts import Dataset, Row, Rows, write_json, write_jsonl
+from factory.artifacts import Dataset, Pairs, Row, Rows, write_json, write_jsonl
 from factory.contracts import Message, Progress
+from factory.pairs.review import Decisions, applied
 from factory.rows import account
 from factory.rows.examine import Base, Entry, Examiner
 from factory.spec import Curate, Question, Rule
@@ -57,6 +58,7 @@ def run(
     prompt: str,
     base: Base,
     random_seed: int,
+    review: Decisions,
 ) -> dict[str, Any]:
     """Check, mend, de-duplicate and split the gathered rows.
 
@@ -71,6 +73,7 @@ def run(
         prompt: The persona's system prompt.
         base: The base model a row must fit.
         random_seed: Seed of the split.
+        review: What a person decided on single rows.
 
     Raises:
         UsageError: If no row is left.
@@ -87,8 +90,10 @@ def run(
     with tempfile.TemporaryFile(dir=out) as file:
         spool = _Spool(file)
         entries = []
-        for row in rows.rows():
+        for row, dropped in applied(rows.rows(), review):
             entry, messages = examiner.look(row)
+            if dropped:
+                entry.reject("dropped_by_hand", "a person dropped it in `factory review`")
             entry.place = spool.add(messages)
             entries.append(entry)
             if len(entries) % _REPORT_EVERY == 0:
@@ -111,6 +116,8 @@ def run(
             unread,
             [(entry, spool.text(entry)) for entry in account.worth_showing(entries)],
         )
+    if isinstance(rows, Pairs):
+        report["teaching"] = rows.report()
     report["leaks"] = leaks
     report["advice"] = [*account.advice(report), *notes]
     write_json(out / "report.json", report)
@@ -124,6 +131,8 @@ def _kept(entries: Iterable[Entry]) -> list[Entry]:
 
 def _row(entry: Entry, spool: _Spool) -> Row:
     row: Row = {"id": entry.id, "messages": spool.messages(entry)}
+    if entry.side:
+        row["side"] = entry.side
     if entry.repairs:
         row["repairs"] = entry.repairs
     if entry.warnings:
@@ -156,6 +165,7 @@ def _split(
         lineage=config.lineage,
         shares=(config.validation, config.test),
         random_seed=random_seed,
+        fixed=[entry.side for entry in kept],
     )
     for entry, name in zip(kept, dealt.names, strict=True):
         entry.split = name

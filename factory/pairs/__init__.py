@@ -1,0 +1,1 @@
+"""Pairs that a teacher writes: planned, paid for once, checked."""

@@ -1,0 +1,256 @@
+"""Has a teacher write the pairs of a plan: questions, then answers, then plain twins, round by round.
+
+What is asked in a round depends only on what was accepted before it, and answers are judged in the
+order of the plan, whatever the order in which they arrive. So a run that was killed asks the same
+again, finds what it had paid for in the ledger, and ends with the same pairs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from factory.contracts import Progress, Reply, Request, TeacherError
+from factory.pairs import prompts
+from factory.pairs.accept import Accepted, Acceptor
+from factory.pairs.calls import Caller
+from factory.pairs.cells import Cell
+from factory.spec import Seed
+from factory.teaching import Distill
+
+BARREN = 3
+"""Requests for questions in a row that bring nothing new, after which a cell is given up."""
+
+ASKED_AT_ONCE = 12
+"""Most questions asked for in one request; more come back alike."""
+
+SPARE = 1.3
+"""Questions asked for per answer that is wanted, since some answers are rejected."""
+
+WAVE = 64
+"""Cells worked on together; bounds the requests that wait in memory."""
+
+LONGER = 1.5
+"""How much longer an answer that hit the limit may be on its second try."""
+
+
+@dataclass(slots=True)
+class Work:
+    """How far one cell is."""
+
+    cell: Cell
+    limit: int
+    """Most answers that may be asked for."""
+    waiting: deque[str] = field(default_factory=deque)
+    accepted: int = 0
+    tried: int = 0
+    asked: int = 0
+    barren: int = 0
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    """The last questions, which the writer is asked not to repeat."""
+
+    @property
+    def missing(self) -> int:
+        """Pairs still wanted."""
+        return self.cell.quota - self.accepted
+
+    @property
+    def open(self) -> bool:
+        """Whether anything more can be tried."""
+        more = bool(self.waiting) or self.barren < BARREN
+        return self.missing > 0 and self.tried < self.limit and more
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One accepted pair."""
+
+    id: str
+    cell: Cell
+    question: str
+    answer: str
+    twin: str | None
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of every candidate."""
+
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    works: list[Work] = field(default_factory=list)
+
+    @property
+    def shortfall(self) -> list[dict[str, Any]]:
+        """Cells that were not filled, with what is missing."""
+        return [
+            {"cell": w.cell.id, "wanted": w.cell.quota, "accepted": w.accepted, "tried": w.tried}
+            for w in self.works
+            if w.missing > 0
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Works through the cells of a plan.
+
+    Args:
+        caller: Asks the teacher and keeps the ledger.
+        acceptor: Judges questions and answers.
+        config: The persona file's `distill` section.
+        prompt: The persona's system prompt.
+        seeds: Example pairs.
+        language: Two-letter code of the answers.
+        keep: Called with every accepted pair, in order.
+        note: Called with cell, text, reason and detail of every rejection, in order.
+        progress: Told how many are accepted.
+    """
+
+    caller: Caller
+    acceptor: Acceptor
+    config: Distill
+    prompt: str
+    seeds: Sequence[Seed]
+    language: str
+    keep: Callable[[Pair], None]
+    note: Callable[[Cell, str, str, str], None]
+    progress: Progress
+
+    async def write(self, cells: Sequence[Cell]) -> Account:
+        """Fill every cell, or give it up when its candidates are spent."""
+        tries = self.config.candidates
+        account = Account(works=[Work(cell, cell.quota * tries) for cell in cells])
+        while needy := [work for work in account.works if work.open]:
+            for start in range(0, len(needy), WAVE):
+                part = needy[start : start + WAVE]
+                await self._questions(part, account)
+                await self._answers(part, account)
+        return account
+
+    async def _all(self, requests: Sequence[Request]) -> list[Reply | TeacherError]:
+        """All replies in the order of the requests; one that failed for good is its error."""
+
+        async def one(request: Request) -> Reply | TeacherError:
+            try:
+                return await self.caller.ask(request)
+            except TeacherError as error:
+                return error
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(request)) for request in requests]
+        except BaseExceptionGroup as failed:  # the first stopped all others; it is what happened
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _questions(self, part: Sequence[Work], account: Account) -> None:
+        asking = [w for w in part if len(w.waiting) < w.missing and w.barren < BARREN]
+        requests = []
+        for work in asking:
+            wanted = math.ceil((work.missing - len(work.waiting)) * SPARE) + 1
+            requests.append(
+                prompts.questions_request(
+                    work.cell,
+                    min(ASKED_AT_ONCE, wanted),
+                    language=self.language,
+                    domain=self.config.domain,
+                    avoid=list(work.recent),
+                    sample=work.asked,
+                )
+            )
+            work.asked += 1
+        for work, reply in zip(asking, await self._all(requests), strict=True):
+            found = 0
+            if isinstance(reply, TeacherError):
+                self._reject(account, work.cell, "", f"no_answer_{reply.kind}", reply.message)
+            else:
+                for text in prompts.parse_questions(reply):
+                    reason = self.acceptor.question(text, work.cell)
+                    if reason:
+                        self._reject(account, work.cell, text, f"question_{reason}", "")
+                        continue
+                    work.waiting.append(text)
+                    work.recent.append(text)
+                    found += 1
+            work.barren = 0 if found else work.barren + 1
+
+    async def _answers(self, part: Sequence[Work], account: Account) -> None:
+        taken = [(work, question) for work in part for question in self._take(work)]
+        requests = [
+            prompts.answer_request(
+                question,
+                work.cell,
+                persona_prompt=self.prompt,
+                examples=prompts.choose_examples(self.seeds, question, work.tried)[
+                    : self.config.examples
+                ],
+                sample=0,
+            )
+            for work, question in taken
+        ]
+        requests = [
+            replace(
+                request,
+                temperature=self.config.temperature,
+                max_tokens=self.config.max_tokens or request.max_tokens,
+            )
+            for request in requests
+        ]
+        replies = await self._all(requests)
+        await self._longer(requests, replies)
+        good: list[tuple[Work, str, str]] = []
+        for (work, question), reply in zip(taken, replies, strict=True):
+            if isinstance(reply, TeacherError):
+                reason = f"no_answer_{reply.kind}"
+                self._reject(account, work.cell, question, reason, reply.message)
+                continue
+            judged = self.acceptor.answer(question, reply, work.cell)
+            if isinstance(judged, Accepted):
+                good.append((work, question, judged.text))
+            else:
+                self._reject(account, work.cell, question, judged.reason, judged.detail)
+        await self._keep(good, account)
+
+    def _take(self, work: Work) -> Iterator[str]:
+        for _ in range(min(work.missing, work.limit - work.tried, len(work.waiting))):
+            work.tried += 1
+            yield work.waiting.popleft()
+
+    async def _longer(
+        self, requests: Sequence[Request], replies: list[Reply | TeacherError]
+    ) -> None:
+        """Ask once more, with more room, where the limit cut the answer off."""
+        cut = [
+            k
+            for k, reply in enumerate(replies)
+            if isinstance(reply, Reply) and reply.finish_reason == "length"
+        ]
+        again = [
+            replace(requests[k], max_tokens=round(requests[k].max_tokens * LONGER)) for k in cut
+        ]
+        for k, reply in zip(cut, await self._all(again), strict=True):
+            replies[k] = reply
+
+    async def _keep(self, good: Sequence[tuple[Work, str, str]], account: Account) -> None:
+        twins: list[Reply | TeacherError | None] = [None] * len(good)
+        if self.config.twins:
+            twins = [*await self._all([prompts.plain_request(q, sample=0) for _, q, _ in good])]
+        for (work, question, answer), twin in zip(good, twins, strict=True):
+            plain = twin.text if isinstance(twin, Reply) else None
+            reason = self.acceptor.twin(question, answer, plain) if plain is not None else None
+            if reason:
+                self._reject(account, work.cell, question, reason, answer)
+                continue
+            work.accepted += 1
+            account.accepted += 1
+            name = f"distill:{work.cell.id}#{work.accepted}"
+            self.keep(Pair(name, work.cell, question, answer, plain))
+            self.progress(step=account.accepted, total=self.config.pairs)
+
+    def _reject(self, account: Account, cell: Cell, text: str, reason: str, detail: str) -> None:
+        account.rejected[reason] += 1
+        self.note(cell, text, reason, detail)

@@ -1,0 +1,254 @@
+"""distill: from the seeds to exactly the pairs that were asked for, written by a teacher."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from factory import plugins
+from factory.artifacts import Pairs, Row, Rows, write_json, write_jsonl
+from factory.base import Base
+from factory.contracts import Progress
+from factory.errors import UsageError
+from factory.pairs import cells, diversity, prompts
+from factory.pairs.accept import Acceptor
+from factory.pairs.budget import Budget, Prices
+from factory.pairs.calls import Caller
+from factory.pairs.cells import Cell
+from factory.pairs.ledger import Ledger
+from factory.pairs.writing import Account, Pair, Writer
+from factory.spec import Question, Rule, Seed, Spec
+from factory.store import Stage, home
+from factory.teaching import Distill, Teacher
+
+LEDGER = "factory.sqlite"
+
+
+def inputs(spec: Spec, base: Base) -> dict[str, Any]:
+    """What `run` needs of a persona, beside the gathered rows."""
+    return {
+        "teacher": spec.teacher,
+        # Only a teacher that is the base model depends on it.
+        "base": base if spec.teacher and spec.teacher.type == "self" else None,
+        "seeds": spec.seeds,
+        "language": spec.language,
+        "rules": spec.rules,
+        "voice": spec.voice,
+        "questions": spec.questions,
+        "held_out": [spec.curate.validation, spec.curate.test],
+        "random_seed": spec.random_seed,
+    }
+
+
+def plan(config: Distill, given: Mapping[str, Any]) -> list[Cell]:
+    """What will be asked for, from `inputs`; nothing is sent.
+
+    Raises:
+        UsageError: If the quotas cannot be met.
+    """
+    return cells.plan(
+        config.pairs,
+        language=given["language"],
+        seeds=given["seeds"],
+        rules=given["rules"],
+        topics=config.topics,
+        shares=config.shares.model_dump(),
+        held_out=(given["held_out"][0], given["held_out"][1]),
+        random_seed=given["random_seed"],
+    )
+
+
+def check(spec: Spec, base: Base) -> None:
+    """Everything that can be wrong before the first paid token.
+
+    Raises:
+        UsageError: With the field that is wrong.
+    """
+    if spec.teacher is None:
+        return
+    if not spec.seeds:
+        raise UsageError(
+            "a teacher needs seeds to learn the voice from",
+            where="seeds",
+            got="none",
+            allowed="3 to 20 example pairs",
+            hint="add seeds, or remove `teacher` and bring the pairs in `data`",
+        )
+    plan(spec.distill, inputs(spec, base))
+    _teacher(spec.teacher, base)
+    _budget(spec.teacher)
+
+
+def _teacher(section: Teacher, base: Base | None) -> Any:
+    plugins.find("teachers", section.type, "teacher.type")
+    return plugins.load("teachers", section.type).of(section, base)
+
+
+def _budget(section: Teacher) -> Budget:
+    limits = section.budget
+    return Budget(
+        max_usd=limits.usd,
+        max_tokens=limits.tokens,
+        max_requests=limits.requests,
+        prices=Prices(section.prices.prompt, section.prices.completion),
+    )
+
+
+def run(
+    config: Distill,
+    /,
+    *,
+    out: Path,
+    progress: Progress,
+    rows: Rows,
+    prompt: str,
+    teacher: Teacher,
+    base: Base | None,
+    seeds: tuple[Seed, ...],
+    language: str,
+    rules: tuple[Rule, ...],
+    voice: tuple[str, ...],
+    questions: tuple[Question, ...],
+    held_out: list[float],
+    random_seed: int,
+) -> dict[str, Any]:
+    """Write the pairs of the plan behind the gathered rows.
+
+    Args:
+        config: The persona file's `distill` section.
+        out: Folder to write to.
+        progress: Called with `step` (accepted pairs), `total` and `note`.
+        rows: What gather read.
+        prompt: The persona's system prompt.
+        teacher: The persona file's `teacher` section.
+        base: The base model, where the teacher is of type `self`.
+        seeds: Example pairs of the persona file.
+        language: Two-letter code of the answers.
+        rules: The persona's rules.
+        voice: The persona's traits, which no question may name.
+        questions: Held-out questions, which nothing may come near.
+        held_out: Shares of validation and test.
+        random_seed: Seed of the plan.
+
+    Raises:
+        UsageError: If the teacher cannot be asked, or nothing at all was accepted.
+        FactoryError: If a ceiling was reached; what was paid for is kept.
+    """
+    writes = _teacher(teacher, base)
+    wanted = plan(
+        config,
+        {
+            "language": language, "seeds": seeds, "rules": rules, "held_out": held_out,
+            "random_seed": random_seed,
+        },
+    )  # fmt: skip
+    own = [row["messages"][0]["content"] for row in rows.rows()]
+    acceptor = Acceptor(
+        language=language,
+        rules=rules,
+        seeds=seeds,
+        held_out=[question.ask for question in questions],
+        others=own,
+        voice=voice,
+    )
+    kept: list[Pair] = []
+    with ExitStack() as stack:
+        candidates = stack.enter_context((out / "candidates.jsonl").open("w", encoding="utf-8"))
+        ledger = stack.enter_context(Ledger(home() / LEDGER))
+
+        def note(cell: Cell, text: str, reason: str, detail: str) -> None:
+            line = {"cell": cell.id, "question": text, "reason": reason, "detail": detail}
+            candidates.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+        caller = Caller(
+            writes,
+            ledger,
+            _budget(teacher),
+            concurrency=teacher.concurrency,
+            template_version=prompts.VERSION,
+            progress=progress,
+        )
+        writer = Writer(
+            caller, acceptor, config, prompt, seeds, language, kept.append, note, progress
+        )
+        progress(step=0, total=config.pairs, note=f"asking {writes.endpoint}")
+        account = asyncio.run(_write(writes, writer, wanted))
+        spent = caller.spent()
+    _require(account, out)
+    source = {"teacher": writes.name, "endpoint": writes.endpoint, "model": writes.model}
+    write_jsonl(out / "rows.jsonl", _rows(rows, kept))
+    write_jsonl(out / "rejected.jsonl", list(rows.rejected()))
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    write_jsonl(out / "sources.jsonl", [{"id": pair.id, **source, "date": today} for pair in kept])
+    figures = diversity.figures([(p.question, p.answer, p.cell.register) for p in kept])
+    report = {
+        "wanted": config.pairs,
+        "accepted": account.accepted,
+        "rejected": dict(account.rejected.most_common()),
+        "quotas": [
+            {
+                "cell": w.cell.id, "register": w.cell.register, "length": w.cell.length,
+                "intent": w.cell.intent, "side": w.cell.side, "wanted": w.cell.quota,
+                "accepted": w.accepted, "tried": w.tried,
+            }
+            for w in account.works
+        ],
+        "shortfall": account.shortfall,
+        "diversity": figures,
+        "teacher": {**source, "date": today},
+        "calls": {
+            "requests": spent.requests, "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens, "usd": spent.usd,
+        },
+    }  # fmt: skip
+    write_json(out / "report.json", report)
+    return {
+        "rows": rows.manifest.stats["rows"] + len(kept),
+        "rejected": rows.manifest.stats["rejected"],
+        "wanted": config.pairs,
+        "accepted": account.accepted,
+        "dropped": account.rejected.total(),
+        "teacher": report["teacher"],
+        "calls": report["calls"],
+    }
+
+
+async def _write(teacher: Any, writer: Writer, plan: Sequence[Cell]) -> Account:
+    async with teacher:
+        return await writer.write(plan)
+
+
+def _require(account: Account, out: Path) -> None:
+    if account.accepted:
+        return
+    reasons = ", ".join(f"{count} {reason}" for reason, count in account.rejected.most_common(5))
+    raise UsageError(
+        "not one pair of the teacher's was accepted",
+        where="teacher",
+        got=reasons or "no questions at all",
+        hint=f"read {out / 'candidates.jsonl'}; a stronger model, or looser rules, may help",
+    )
+
+
+def _rows(gathered: Rows, kept: Sequence[Pair]) -> Iterator[Row]:
+    yield from gathered.rows()
+    for pair in kept:
+        row: Row = {
+            "id": pair.id,
+            "messages": [
+                {"role": "user", "content": pair.question},
+                {"role": "assistant", "content": pair.answer},
+            ],
+            "side": pair.cell.side,
+        }
+        if pair.twin is not None:
+            row["twin"] = pair.twin
+        yield row
+
+
+STAGE = Stage("distill", version=1, makes=Pairs, run=run, continues=True)

@@ -1,0 +1,285 @@
+"""distill: exactly the pairs that were asked for, paid for once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factory.artifacts import Pairs, read_json, read_jsonl
+from factory.base import resolve
+from factory.contracts import Reply, Request, TeacherError
+from factory.errors import FactoryError, UsageError
+from factory.load import load
+from factory.pairs import review
+from factory.pairs.ledger import Ledger
+from factory.persona import system_prompt
+from factory.pipeline import dataset, stages_of
+from factory.rows.similarity import read, similarity
+from factory.spec import Spec
+from factory.stages import distill, gather
+from factory.store import Store
+from factory.teachers.echo import EchoTeacher
+
+PERSONA = """\
+name: brief
+description: Answers in one or two short sentences.
+voice: [short sentences, plain words]
+rules:
+  - {max_words: 60}
+seeds:
+  - instruction: How can I relax after a long day at work?
+    output: Take a short walk, then put the phone away for an hour.
+  - instruction: Should I learn to cook?
+    output: Yes. Begin with eggs; they forgive a lot and you can eat your mistakes.
+  - instruction: I failed my driving test again.
+    output: That stings. Ask what went wrong, practise that one thing, and book the next date.
+  - instruction: What should I pack for a weekend trip?
+    output: One bag, two shirts, and a book you will not finish.
+questions:
+  - ask: How do I make new friends in a new town?
+teacher:
+  type: echo
+distill:
+  pairs: 40
+"""
+
+
+def quiet(**_: Any) -> None:
+    pass
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACTORY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def persona(folder: Path, *, sets: tuple[str, ...] = (), text: str = PERSONA) -> Spec:
+    file = folder / "brief.yaml"
+    file.write_text(text)
+    return load(file, list(sets))
+
+
+def distilled(home: Path, spec: Spec) -> Pairs:
+    """Gather and distill, as a build does."""
+    store = Store(home)
+    given: dict[str, Any] = {"name": spec.name, "seeds": spec.seeds, "files": []}
+    key = store.key(gather.STAGE, None, given)
+    rows = store.find(gather.STAGE, key) or store.make(gather.STAGE, key, None, given, quiet)
+    inputs = distill.inputs(spec, resolve("starter"))
+    inputs |= {"rows": rows, "prompt": system_prompt(spec)}
+    key = store.key(distill.STAGE, spec.distill, inputs)
+    found = store.find(distill.STAGE, key)
+    return found or store.make(distill.STAGE, key, spec.distill, inputs, quiet)
+
+
+def requests(home: Path) -> int:
+    with Ledger(home / "factory.sqlite") as ledger:
+        return ledger.spent().requests
+
+
+def written(pairs: Pairs) -> list[Any]:
+    return [row for row in pairs.rows() if "side" in row]
+
+
+def test_exactly_the_pairs_that_were_asked_for_follow_the_gathered_rows(
+    home: Path, tmp_path: Path
+) -> None:
+    spec = persona(tmp_path)
+    pairs = distilled(home, spec)
+    rows = list(pairs.rows())
+    assert [row["id"] for row in rows[:4]] == [f"brief:seed {n}" for n in range(1, 5)]
+    assert len(written(pairs)) == 40 == len(rows) - 4
+    report = pairs.report()
+    assert report["accepted"] == report["wanted"] == 40 and report["shortfall"] == []
+    assert sum(cell["wanted"] for cell in report["quotas"]) == 40
+    sides = Counter(row["side"] for row in written(pairs))
+    assert sides["train"] > sides["test"] >= 4 and sides["validation"] >= 4
+    sources = list(read_jsonl(pairs.path / "sources.jsonl"))
+    assert {s["teacher"] for s in sources} == {"echo"} and len(sources) == 40
+
+
+def test_no_test_question_descends_from_a_training_one(home: Path, tmp_path: Path) -> None:
+    pairs = written(distilled(home, persona(tmp_path)))
+    asks = {side: [read(r["messages"][0]["content"]) for r in pairs if r["side"] == side]
+            for side in ("train", "test")}  # fmt: skip
+    worst = max(similarity(a, b) for a in asks["train"] for b in asks["test"])
+    assert worst < 0.55
+
+
+def test_curate_keeps_every_row_on_the_side_it_was_written_for(home: Path, tmp_path: Path) -> None:
+    spec = persona(tmp_path)
+    store = Store(home)
+
+    def do(stage: Any, config: Any, **inputs: Any) -> Any:
+        key = store.key(stage, config, inputs)
+        return store.find(stage, key) or store.make(stage, key, config, inputs, quiet)
+
+    data = dataset(do, spec, resolve("starter"), [], {})
+    for side in ("train", "validation", "test"):
+        found = [row for row in data.split(side) if "side" in row]
+        assert found and {row["side"] for row in found} == {side}
+    assert data.report()["teaching"]["accepted"] == 40
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_run_that_ends_midway_goes_on_and_pays_nothing_twice(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / "whole"
+    monkeypatch.setenv("FACTORY_HOME", str(whole))
+    undisturbed = distilled(whole, persona(tmp_path))
+    monkeypatch.setenv("FACTORY_HOME", str(home))
+    asked = 0
+    answer = EchoTeacher.reply
+
+    async def failing(self: EchoTeacher, request: Request) -> Reply:
+        nonlocal asked
+        asked += 1
+        if asked == 20:
+            raise Killed
+        return await answer(self, request)
+
+    monkeypatch.setattr(EchoTeacher, "reply", failing)
+    for _ in range(3):
+        asked = 0
+        with pytest.raises(Killed):
+            distilled(home, persona(tmp_path))
+    asked = 100  # never again
+    pairs = distilled(home, persona(tmp_path))
+    assert pairs.digest == undisturbed.digest
+    # every call that was answered was sent once; those in flight at the end may be sent again
+    assert requests(home) <= requests(whole) + 3 * 8
+    before = requests(home)
+    assert distilled(home, persona(tmp_path)).digest == pairs.digest
+    assert requests(home) == before
+
+
+def test_killed_with_sigkill_it_ends_with_the_same_pairs(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.test_distill import *\n"
+        "distilled(Path(sys.argv[1]), persona(Path(sys.argv[2]), sets=('distill.pairs=300',)))"
+    )
+    command = [sys.executable, "-c", code, str(home), str(tmp_path)]
+    for _ in range(2):
+        child = subprocess.Popen(command, cwd=Path(__file__).parents[1], env=dict(os.environ))
+        ledger, deadline = home / "factory.sqlite", time.monotonic() + 60
+        while not ledger.is_file() and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.4)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    pairs = distilled(home, persona(tmp_path, sets=("distill.pairs=300",)))
+    monkeypatch.setenv("FACTORY_HOME", str(tmp_path / "whole"))
+    whole = distilled(tmp_path / "whole", persona(tmp_path, sets=("distill.pairs=300",)))
+    assert pairs.digest == whole.digest
+    assert len(written(pairs)) == 300
+
+
+def test_a_ceiling_stops_cleanly_and_a_higher_one_goes_on(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(FactoryError) as caught:
+        distilled(home, persona(tmp_path, sets=("teacher.budget.requests=20",)))
+    assert caught.value.where == "teacher.budget.requests"
+    assert requests(home) == 20
+    pairs = distilled(home, persona(tmp_path, sets=("teacher.budget.requests=400",)))
+    assert len(written(pairs)) == 40
+    first = requests(home)
+    assert pairs.report()["calls"]["requests"] == first
+
+
+def test_a_teacher_that_never_fits_the_rules_is_one_clear_error(home: Path, tmp_path: Path) -> None:
+    text = PERSONA.replace("- {max_words: 60}", "- {must: shouting, pattern: '!!!'}")
+    with pytest.raises(UsageError) as caught:
+        distilled(home, persona(tmp_path, text=text))
+    assert "not one pair" in str(caught.value) and "rule_break" in str(caught.value)
+
+
+def test_a_question_the_endpoint_refuses_is_a_rejection_and_not_the_end(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = EchoTeacher.reply
+    refused = 0
+
+    async def picky(self: EchoTeacher, request: Request) -> Reply:
+        nonlocal refused
+        if request.schema is None and hash(request.messages[-1]["content"][-3:]) % 5 == 0:
+            refused += 1
+            raise TeacherError("refused", "content filter")
+        return await answer(self, request)
+
+    monkeypatch.setattr(EchoTeacher, "reply", picky)
+    report = distilled(home, persona(tmp_path)).report()
+    assert refused and report["rejected"]["no_answer_refused"] > 0
+    short = sum(cell["wanted"] - cell["accepted"] for cell in report["shortfall"])
+    assert report["accepted"] + short == 40
+
+
+@pytest.mark.parametrize(
+    ("sets", "where"),
+    [
+        (("teacher.type=ecco",), "teacher.type"),
+        (("teacher.type=openai",), "teacher.model"),
+        (("teacher.budget.usd=1",), "teacher.budget.usd"),
+        (("seeds=[]", "data=[x.jsonl]"), "seeds"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_asked(
+    home: Path, tmp_path: Path, sets: tuple[str, ...], where: str
+) -> None:
+    (tmp_path / "x.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    with pytest.raises(UsageError) as caught:
+        distill.check(persona(tmp_path, sets=sets), resolve("starter"))
+    assert caught.value.where == where
+
+
+def test_without_a_teacher_nothing_is_distilled(tmp_path: Path) -> None:
+    text = PERSONA.replace("teacher:\n  type: echo\n", "")
+    assert "distill" not in stages_of(persona(tmp_path, text=text))
+    assert "distill" in stages_of(persona(tmp_path))
+
+
+def test_transport_is_no_part_of_the_key(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keys = {
+        store.key(distill.STAGE, spec.distill, {"teacher": spec.teacher})
+        for spec in (
+            persona(tmp_path),
+            persona(tmp_path, sets=("teacher.concurrency=3", "teacher.base_url=http://x/v1")),
+        )
+    }
+    assert len(keys) == 1
+
+
+def test_what_a_person_decided_holds_for_every_later_build(home: Path, tmp_path: Path) -> None:
+    spec = persona(tmp_path)
+    pairs = written(distilled(home, spec))
+    dropped, edited = pairs[0], pairs[1]
+    review.decide(home, spec.name, dropped, {"action": "drop"})
+    review.decide(home, spec.name, edited, {"action": "edit", "answer": "Mine, in fine words."})
+    store = Store(home)
+
+    def do(stage: Any, config: Any, **inputs: Any) -> Any:
+        key = store.key(stage, config, inputs)
+        return store.find(stage, key) or store.make(stage, key, config, inputs, quiet)
+
+    data = dataset(do, spec, resolve("starter"), [], review.load(home, spec.name))
+    rows = [row for side in ("train", "validation", "test") for row in data.split(side)]
+    said = {row["id"]: row["messages"][-1]["content"] for row in rows}
+    assert dropped["id"] not in said
+    assert said[edited["id"]] == "Mine, in fine words."
+    assert data.report()["by_reason"]["dropped_by_hand"] == 1
+    assert json.dumps(read_json(review.file(home, spec.name)))
