@@ -23,11 +23,15 @@ from factory.pairs import review
 from factory.pairs.ledger import Ledger
 from factory.persona import system_prompt
 from factory.pipeline import dataset, stages_of
+from factory.report import html, markdown
+from factory.report.teaching import summary
 from factory.rows.similarity import read, similarity
 from factory.spec import Spec
 from factory.stages import distill, gather
 from factory.store import Store
 from factory.teachers.echo import EchoTeacher
+from tests.test_report import dataset as dataset_report
+from tests.test_report import report
 
 PERSONA = """\
 name: brief
@@ -283,3 +287,19 @@ def test_what_a_person_decided_holds_for_every_later_build(home: Path, tmp_path:
     assert said[edited["id"]] == "Mine, in fine words."
     assert data.report()["by_reason"]["dropped_by_hand"] == 1
     assert json.dumps(read_json(review.file(home, spec.name)))
+
+
+def test_the_report_and_the_card_tell_what_the_teacher_did(home: Path, tmp_path: Path) -> None:
+    taught = distilled(home, persona(tmp_path)).report()
+    taught["teacher"]["model"] = "<script>alert(1)</script>"
+    taught["shortfall"] = [
+        {"cell": "grave-advise-short-test", "wanted": 3, "accepted": 1, "tried": 12}
+    ]
+    told = " ".join(summary(taught))
+    assert "40 of 40 pairs" in told and "at an unknown price" in told
+    assert "2 pairs could not be had" in told and "grave-advise-short-test" in told
+    page = html(report(dataset={**dataset_report(), "teaching": taught}))
+    text = markdown(report(dataset={**dataset_report(), "teaching": taught}))
+    assert "Written by a teacher" in page and "40 of 40 filled" in page
+    assert "<script>" not in page + text
+    assert "40 of 40 pairs" in text
