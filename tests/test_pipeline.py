@@ -74,6 +74,21 @@ def test_a_persona_becomes_a_tested_release(
     assert [leg["status"] for leg in legs] == ["passed", "passed"]
 
 
+def test_a_teacher_writes_what_the_seeds_only_show(tiny_llama: Path, tmp_path: Path) -> None:
+    teacher = "teacher: {type: echo}\ndistill: {pairs: 48}\n"
+    file = write_persona(tmp_path / "p", tiny_llama, count=8, extra=teacher)
+    done = factory("build", file)
+    assert "48 of 48 pairs accepted" in done.stdout and "PASS" in done.stdout
+    release = Release.open(home() / "releases" / "brief" / "1")
+    assert "48 pairs were written by the teacher model `echo`" in (
+        release.path / "README.md"
+    ).read_text("utf-8")
+    assert "Written by a teacher" in only("runs/brief--*/report.html").read_text("utf-8")
+    # how it is asked is no reason to ask again
+    factory("build", file, "--set", "teacher.concurrency=2")
+    assert all(stages(only("runs/brief--*/stages.json").parent).values())
+
+
 def test_nothing_is_done_twice_and_an_edit_reruns_only_what_depends_on_it(
     tiny_llama: Path, tmp_path: Path
 ) -> None:

@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from factory.contracts import Progress, Reply, Request, Teacher, TeacherError
-from factory.errors import EngineError, FactoryError, UsageError
+from factory.errors import FactoryError
 from factory.pairs import ledger as paid
 from factory.pairs.budget import Budget, BudgetExhausted, Hold
+from factory.pairs.failures import EmptyAnswer, Failures, Patience
 from factory.pairs.ledger import Ledger, Spent
 from factory.pairs.pace import Pace
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_KEPT = "what was paid for is kept, so the same command goes on from here"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long failures are borne; times in seconds."""
-
-    tries: int = 5
-    """Times a call is sent to an endpoint that is overloaded."""
-    backoff: float = 1.0
-    """Longest wait before the second try; doubled for every further one."""
-    pause: float = 2.0
-    """First pause after a rate limit that names none."""
-    stop: float = 120.0
-    """Time without any answer, while calls fail, after which all is stopped."""
-
-
-class EmptyAnswer(TeacherError):
-    """The endpoint answered, and may charge for it, without saying anything.
-
-    Args:
-        message: What came in the place of an answer.
-        reply: What it charges for.
-    """
-
-    def __init__(self, message: str, reply: Reply) -> None:
-        super().__init__("overloaded", message)
-        self.reply = reply
 
 
 @runtime_checkable
@@ -75,20 +47,19 @@ class Caller:
         concurrency: int,
         template_version: int | str,
         progress: Progress,
-        patience: Patience = Patience(),
+        patience: Patience | None = None,
     ) -> None:
+        patience = patience or Patience()
         self._teacher = teacher
         self._ledger = ledger
         self._budget = budget
         self._version = template_version
-        self._progress = progress
-        self._patience = patience
         self._pace = Pace(concurrency, patience.pause)
+        where = f"teacher {teacher.name}, {teacher.endpoint}"
+        self._failures = Failures(where, self._pace, patience, progress)
         self._keys: set[str] = set()
         self._flying: dict[str, asyncio.Future[Reply]] = {}
         self._settled = asyncio.Event()
-        self._failing: float | None = None
-        self._slow = False
         self._name = f"{teacher.endpoint} {teacher.model}"
         self._facts = ledger.facts(self._name)
         self._learning = teacher if isinstance(teacher, Learning) else None
@@ -159,7 +130,7 @@ class Caller:
                     return await self._send(key, request, hold)
                 except TeacherError as error:
                     tries += error.kind != "rate_limit"
-                    wait = self._failed(error, tries, entered)
+                    wait = self._failures.met(error, tries, entered)
             finally:
                 self._pace.leave()
             await asyncio.sleep(wait)
@@ -174,6 +145,7 @@ class Caller:
                 # Calls in flight hold their worst case; most of it comes back.
                 self._settled.clear()
                 await self._settled.wait()
+                self._pace.check()
 
     async def _send(self, key: str, request: Request, hold: Hold) -> Reply:
         """Send a call once; the ledger and the budget know its end, however it comes."""
@@ -202,70 +174,12 @@ class Caller:
         return self._budget.settle(hold, charged)
 
     def _succeeded(self) -> None:
-        self._failing = None
         self._pace.succeeded()
-        if self._slow:
-            self._slow = False
-            self._progress(note="")
+        self._failures.over()
         learned = self._learning.facts if self._learning else None
         if learned and learned != self._facts:
             self._facts = dict(learned)
             self._ledger.remember(self._name, self._facts)
-
-    def _failed(self, error: TeacherError, tries: int, entered: float) -> float:
-        """What a failure means: an error, or the seconds to wait before the next try."""
-        now = asyncio.get_running_loop().time()
-        if error.kind == "fatal":
-            raise self._stopped(self._fatal(error)) from error
-        if error.kind == "refused":
-            self._failing = None  # it is alive and answers
-            raise error
-        if self._failing is None:
-            self._failing = now
-        asked = error.retry_after or 0.0
-        if now - self._failing >= self._patience.stop or asked > self._patience.stop:
-            raise self._stopped(self._broken(error, now - self._failing)) from error
-        if error.kind == "rate_limit":
-            wait = self._pace.limited(entered, error.retry_after)
-            self._say(
-                f"too many requests: waiting {wait:.0f} s, then {int(self._pace.limit)} at once"
-            )
-            return 0.0
-        if tries >= self._patience.tries:
-            raise error
-        self._say(f"trying again: {error.message[:80]}")
-        return max(asked, random.uniform(0, self._patience.backoff * 2 ** (tries - 1)))
-
-    def _say(self, note: str) -> None:
-        self._slow = True
-        self._progress(note=note)
-
-    def _stopped(self, error: FactoryError) -> FactoryError:
-        self._pace.stop(error)
-        return error
-
-    def _fatal(self, error: TeacherError) -> FactoryError:
-        return UsageError(
-            "the teacher cannot be asked",
-            where=self._where(),
-            got=error.message,
-            hint=f"correct the `teacher` section; {_KEPT}",
-        )
-
-    def _broken(self, error: TeacherError, seconds: float) -> FactoryError:
-        if error.retry_after and error.retry_after > self._patience.stop:
-            what = f"the teacher asks to wait {error.retry_after:.0f} s"
-        else:
-            what = f"the teacher has answered nothing for {seconds:.0f} s"
-        return EngineError(
-            what,
-            where=self._where(),
-            got=error.message,
-            hint=f"try again later, or lower `teacher.concurrency`; {_KEPT}",
-        )
-
-    def _where(self) -> str:
-        return f"teacher {self._teacher.name}, {self._teacher.endpoint}"
 
 
 def _clean(reply: Reply) -> Reply:

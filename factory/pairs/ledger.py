@@ -7,10 +7,7 @@ there, so a kill at any moment costs at most the calls in flight. Keys and heade
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,13 +16,10 @@ from typing import Any, Self
 
 from factory.artifacts import hash_json
 from factory.contracts import Reply, Request
-from factory.errors import BusyError, FactoryError
+from factory.pairs.database import Database
 
 VERSION = 1
 """Of the tables; a file with a higher one was written by a later release."""
-
-PATIENCE = 30.0
-"""Seconds to wait while another process writes."""
 
 _TABLES = """
     CREATE TABLE IF NOT EXISTS calls (
@@ -41,7 +35,7 @@ _TABLES = """
         attempts INTEGER NOT NULL DEFAULT 1,
         created TEXT NOT NULL
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS endpoints (key TEXT PRIMARY KEY, facts TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS endpoints (key TEXT PRIMARY KEY, facts TEXT NOT NULL)
 """
 _BEGIN = """
     INSERT INTO calls (key, endpoint, model, request, state, created)
@@ -107,26 +101,15 @@ class Ledger:
     """
 
     def __init__(self, file: Path) -> None:
-        self.file = file
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(file, _TABLES, VERSION, "the ledger of paid calls")
+        self._run = self._database.run
 
     def __enter__(self) -> Self:
-        with self._errors():
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            # Autocommit: each statement below is a transaction of its own.
-            database = sqlite3.connect(self.file, timeout=PATIENCE, isolation_level=None)
-            try:
-                self._open(database)
-            except BaseException:
-                database.close()
-                raise
-        self._connection = database
+        self._database.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._database.__exit__(*error)
 
     def find(self, key: str) -> Reply | None:
         """The answer to a call, if it was ever given."""
@@ -197,35 +180,6 @@ class Ledger:
         """Keep what was learned about an endpoint."""
         self._run("INSERT OR REPLACE INTO endpoints VALUES (?, ?)", endpoint, json.dumps(facts))
 
-    def _open(self, database: sqlite3.Connection) -> None:
-        """Prepare the file, also while other processes do: then SQLite gives up without waiting."""
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self._prepare(database)
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.02)
-
-    def _prepare(self, database: sqlite3.Connection) -> None:
-        database.execute("PRAGMA journal_mode = WAL")
-        # Safe against a kill; a power cut may cost the last moments, never the file.
-        database.execute("PRAGMA synchronous = NORMAL")
-        found = int(database.execute("PRAGMA user_version").fetchone()[0])
-        if found > VERSION:
-            raise FactoryError(
-                "this ledger was written by a later release",
-                where=str(self.file),
-                got=f"version {found}",
-                allowed=f"version {VERSION}",
-                hint="update persona-factory, or move the file away to begin a new one",
-            )
-        if found < VERSION:
-            database.executescript(
-                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; END"
-            )
-
     def _end(
         self, key: str, state: str, kept: dict[str, Any], reply: Reply | None, cost: float | None
     ) -> None:
@@ -236,46 +190,3 @@ class Ledger:
     def _spent(self, where: str, *values: str) -> Spent:
         requests, prompt, completion, usd, unknown = self._run(_SPENT + where, *values)[0]
         return Spent(requests, prompt, completion, None if unknown else usd)
-
-    def _run(self, statement: str, *values: str | float | None) -> list[Any]:
-        if self._connection is None:
-            raise RuntimeError("the ledger is used outside its block")
-        with self._errors():
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise self._unusable(error) from error
-        except sqlite3.DatabaseError as error:
-            raise FactoryError(
-                "this file is not a readable ledger",
-                where=str(self.file),
-                got=str(error),
-                hint="move it away; a new one begins empty, and its calls are paid again",
-            ) from error
-        except OSError as error:
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: Exception) -> FactoryError:
-        where = str(self.file)
-        if "locked" in str(error):
-            return BusyError(
-                "another process keeps the ledger locked",
-                where=where,
-                hint="wait for it to end, or stop it; what was paid for is kept",
-            )
-        if "full" in str(error) or "No space left" in str(error):
-            return FactoryError(
-                "the disk is full",
-                where=where,
-                hint="free some space and run the same command again; finished work is kept",
-            )
-        return FactoryError(
-            "the ledger of paid calls cannot be written",
-            where=where,
-            got=str(error),
-            hint="choose a writable folder with the environment variable FACTORY_HOME",
-        )

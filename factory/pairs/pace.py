@@ -48,8 +48,7 @@ class Pace:
             FactoryError: What `stop` was called with.
         """
         loop = asyncio.get_running_loop()
-        if self._over is not None:
-            raise self._over
+        self.check()
         if not self._waiting and self._free(loop.time()):
             self.active += 1
             return loop.time()
@@ -62,6 +61,11 @@ class Pace:
                 self.leave()  # the place had just been given
             raise
         return loop.time()
+
+    def check(self) -> None:
+        """Raise what `stop` was called with, if it was."""
+        if self._over is not None:
+            raise self._over
 
     def leave(self) -> None:
         """Give a place back."""

@@ -139,7 +139,7 @@ def choose_examples(seeds: Sequence[Seed], question: str, sample: int) -> list[S
     waiting = [(seed, _read(f"{seed.instruction}\n{seed.output}")) for seed in fit]
     if not waiting:
         return []
-    chosen = [waiting.pop(_number(f"{question}|{sample}") % len(waiting))]
+    chosen = [waiting.pop((_number(question) + sample) % len(waiting))]
     while waiting and len(chosen) < MOST_EXAMPLES:
         nearest = [max(similarity(text, other) for _, other in chosen) for _, text in waiting]
         chosen.append(waiting.pop(nearest.index(min(nearest))))

@@ -112,11 +112,8 @@ class Traits:
         if _ASKS_STYLE.search(question):
             return True
         said = tokens(question)
-        about = [tokens(topic) for topic in topics]
-        return any(
-            _within(part, said) and not any(_within(part, topic) for topic in about)
-            for part in self._phrases
-        )
+        named = [part for part in self._phrases if _within(part, said)]
+        return any(not any(_within(part, tokens(topic)) for topic in topics) for part in named)
 
 
 def _parts(trait: str) -> Iterator[str]:

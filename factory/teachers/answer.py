@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from factory.contracts import Reply, Request, TeacherError
-from factory.pairs.calls import EmptyAnswer
+from factory.pairs.failures import EmptyAnswer
 from factory.teachers.dialect import answered
 
 Kind = Literal["rate_limit", "overloaded", "refused", "fatal"]

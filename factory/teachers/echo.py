@@ -49,7 +49,7 @@ class EchoTeacher:
     model = "echo"
 
     @classmethod
-    def of(cls, section: Teacher, base: Base) -> Self:
+    def of(cls, section: Teacher, base: Base | None) -> Self:
         """See `factory.contracts.Teacher`; nothing is needed."""
         return cls()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -18,15 +16,14 @@ from factory.base import Base
 from factory.contracts import Reply, Request, TeacherError
 from factory.errors import UsageError
 from factory.teachers import answer, dialect
-from factory.teachers.address import CHAT, address, header, is_loopback
+from factory.teachers.address import CHAT, address, header
 from factory.teachers.answer import Refusal
 from factory.teachers.dialect import Dialect
+from factory.teachers.line import Line
 from factory.teaching import Teacher
 
 DEFAULT_URL = "https://api.openai.com/v1"
 
-_CONNECT = 15.0
-"""Seconds for a connection; a host that takes longer is taken for unreachable."""
 _MODELS_SHOWN = 12
 _WAYS = 8
 """Ways of writing one request that are tried, at most."""
@@ -63,19 +60,16 @@ class OpenAITeacher:
     ) -> None:
         self._address = address(base_url)
         self._key = header(key)
-        self._timeout = timeout
-        self._headers = dict(headers or {})
-        self._uds = uds
+        bearer = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        self._line = Line(self._address, {**bearer, **(headers or {})}, timeout, uds)
         self._answered = False
-        self._clients: AsyncExitStack | None = None
-        self._idle: list[httpx.AsyncClient] = []
         self.model = model
         self.endpoint = self._address.shown
         self.facts: dict[str, Any] | None = remembered
         """What was learned of the endpoint: its path, its dialect, and what that has proven."""
 
     @classmethod
-    def of(cls, section: Teacher, base: Base) -> Self:
+    def of(cls, section: Teacher, base: Base | None) -> Self:
         """See `factory.contracts.Teacher`."""
         if not section.model:
             raise UsageError(
@@ -101,16 +95,12 @@ class OpenAITeacher:
 
     async def __aenter__(self) -> Self:
         """Connections are opened as they are needed."""
-        self._clients = AsyncExitStack()
-        self._certificates = httpx.create_ssl_context()
+        await self._line.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Close them all."""
-        if self._clients is not None:
-            self._idle.clear()
-            await self._clients.aclose()
-            self._clients = None
+        await self._line.__aexit__(*error)
 
     async def reply(self, request: Request) -> Reply:
         """Answer a conversation.
@@ -175,7 +165,8 @@ class OpenAITeacher:
         known = (self.facts or {}).get("path")
         paths = self._address.paths(known)
         for path in paths:
-            response = await self._send("POST", self._address.at(path + CHAT), content)
+            url = self._address.at(path + CHAT)
+            response = await self._line.send("POST", url, content, answered=self._answered)
             if _is_elsewhere(response) and not self._answered:
                 continue
             if path != known:
@@ -188,51 +179,6 @@ class OpenAITeacher:
         moved = response.headers.get("location")
         words = f"it points to {moved}" if moved else seen.words[:120]
         raise TeacherError("fatal", f"no chat endpoint at {places} ({seen.status}: {words})")
-
-    def _client(self) -> httpx.AsyncClient:
-        """A client for one connection.
-
-        A pool looks at all its connections at every request, which would take most of a call's time.
-        """
-        headers = {"user-agent": "persona-factory", "content-type": "application/json"}
-        if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
-        socket = str(self._uds) if self._uds else None
-        return httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits) if socket else None,
-            limits=limits,
-            verify=self._certificates,
-            headers={**headers, **self._headers},
-            params=self._address.query,
-            auth=self._address.auth,
-            timeout=httpx.Timeout(self._timeout, connect=min(_CONNECT, self._timeout), pool=None),
-            # A proxy is for the world outside, whatever the environment says.
-            trust_env=not (socket or is_loopback(self._address.host)),
-        )
-
-    async def _send(self, method: str, url: str, content: bytes | None = None) -> httpx.Response:
-        if self._clients is None:
-            raise RuntimeError("the teacher is asked outside its block")
-        if self._idle:
-            client = self._idle.pop()
-        else:
-            client = await self._clients.enter_async_context(self._client())
-        try:
-            # A server that drips keeps every single read in time.
-            async with asyncio.timeout(self._timeout):
-                return await client.request(method, url, content=content)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            words = f"cannot reach {url}: {_cause(error)}"
-            raise TeacherError("overloaded" if self._answered else "fatal", words) from error
-        except (httpx.TimeoutException, TimeoutError) as error:
-            words = f"no answer within {self._timeout:g} s"
-            raise TeacherError("overloaded", words) from error
-        except httpx.RequestError as error:
-            words = f"the connection broke off: {_cause(error)}"
-            raise TeacherError("overloaded", words) from error
-        finally:
-            self._idle.append(client)
 
     async def _refuse(self, seen: Refusal) -> NoReturn:
         """Raise what a refusal means."""
@@ -249,7 +195,8 @@ class OpenAITeacher:
         """Models that the endpoint says it has, the most similar first."""
         path = self._address.paths((self.facts or {}).get("path"))[0]
         try:
-            response = await self._send("GET", self._address.at(path + "/models"))
+            url = self._address.at(path + "/models")
+            response = await self._line.send("GET", url, answered=True)
             found = [str(entry["id"]) for entry in response.json()["data"]]
         except (TeacherError, ValueError, KeyError, TypeError):
             return ""
@@ -267,12 +214,3 @@ def _is_elsewhere(response: httpx.Response) -> bool:
         return not answer.refusal(404, response.headers, response.content).about_model
     page = response.headers.get("content-type", "").startswith("text/html")
     return response.status_code == 200 and page
-
-
-def _cause(error: BaseException) -> str:
-    """What the system said, below the wrappings."""
-    words = str(error)
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-        words = str(error) or words
-    return words or type(error).__name__

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, Self
 
 from factory import plugins
 from factory.base import Base
 from factory.contracts import Reply, Request
 from factory.errors import EngineError
+from factory.store import home
 from factory.teachers.openai import OpenAITeacher
 from factory.teaching import Teacher
 
@@ -78,7 +77,9 @@ class OwnTeacher:
             if reason := engine.available():
                 reasons.append(f"{name}: {reason}")
                 continue
-            options = {"dtype": "auto", "log": Path(gettempdir()) / "factory-teacher.log"}
+            log = home() / "logs" / "teacher.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            options = {"dtype": "auto", "log": log}
             served = engine().serve(
                 self.base.folder,
                 model="teacher",

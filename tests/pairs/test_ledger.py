@@ -8,7 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +134,20 @@ def test_processes_share_one_file(tmp_path: Path) -> None:
         assert ledger.spent().requests == 450
 
 
+def test_many_may_begin_the_file_at_the_same_moment(tmp_path: Path) -> None:
+    for number in range(5):
+        file, together = tmp_path / str(number), threading.Barrier(8)
+
+        def begin(name: str, file: Path = file, together: threading.Barrier = together) -> None:
+            together.wait(10)
+            write(file, name, 1)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(begin, "abcdefgh"))
+        with Ledger(file) as ledger:
+            assert ledger.spent().requests == 8
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -181,7 +197,7 @@ def test_files_that_cannot_be_ledgers_are_clear_errors(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 99")
     database.close()
     for file, words in [
-        (text, "not a readable ledger"),
+        (text, "cannot be read"),
         (newer, "a later release"),
         (tmp_path, "cannot be written"),
         (text / "below", "cannot be written"),

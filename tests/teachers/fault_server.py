@@ -33,10 +33,13 @@ NEVER_CHARGED = (
 )  # fmt: skip
 """Nothing arrives that could be kept, so the same call is sent again."""
 
-CHARGED = ("length", "refusal", "duplicate", "mojibake", "wrong_schema", "empty_answer", "thoughts")
-"""A whole response arrives, with a bad answer in it."""
+SAYING_NOTHING = ("empty_answer", "thoughts")
+"""A whole response arrives, and may be charged, but there is no answer in it."""
 
-FAULTS = NEVER_CHARGED + CHARGED
+BAD_ANSWERS = ("length", "refusal", "duplicate", "mojibake", "wrong_schema")
+"""An answer that is kept in the ledger, and not accepted as a pair."""
+
+FAULTS = NEVER_CHARGED + SAYING_NOTHING + BAD_ANSWERS
 
 
 @dataclass
@@ -129,7 +132,7 @@ class FaultServer:
             return await self._break(str(fault), seen, writer)
         await asyncio.sleep(self.plan.delay)
         body = await self._answer(seen, fault)
-        self.answered[key] += 1
+        self.answered[key] += fault not in SAYING_NOTHING
         await send(writer, 200, {}, body)
         return True
 
@@ -138,8 +141,8 @@ class FaultServer:
         return {
             "requests": self.requests.total(),
             "answered": self.answered.total(),
-            "different": len(self.answered),
-            "twice": sum(count > 1 for count in self.answered.values()),
+            "different": sum(count > 0 for count in self.answered.values()),
+            "again": sum(count - 1 for count in self.answered.values() if count),
             "injected": dict(self.injected),
         }
 

@@ -106,6 +106,17 @@ def test_the_limit_cuts_off_as_a_model_would() -> None:
     assert ask(asked("Hello")).finish_reason == "stop"
 
 
+@pytest.mark.parametrize(
+    ("told", "most"), [("Use 30 to 40 words.", 40), ("Use at most 40 words.", 40)]
+)
+def test_lengths_that_are_asked_for_are_kept(told: str, most: int) -> None:
+    system: Message = {"role": "system", "content": told}
+    for number in range(60):
+        request = asked(f"Question {number}")
+        text = ask(replace(request, messages=(system, *request.messages))).text
+        assert len(text.split()) <= most
+
+
 def test_braces_in_a_question_are_text() -> None:
     request = replace(asked("- {noun} {x}\n"), schema={"type": "string"})
     assert "{noun} {x}" in json.loads(ask(request).text)

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from factory.base import Base
 from factory.contracts import Message, Reply, Request, TeacherError
 from factory.errors import UsageError
-from factory.pairs.calls import EmptyAnswer
+from factory.pairs.failures import EmptyAnswer
 from factory.teachers.openai import OpenAITeacher
 from factory.teaching import Teacher
-from tests.teachers.fault_server import FaultServer, Plan, Seen, serving
+from tests.teachers.fault_server import Plan, Seen, serving
 
 KEY = "sk-secret-1234"
 TALK: tuple[Message, ...] = (
@@ -27,7 +26,6 @@ TALK: tuple[Message, ...] = (
 )
 PLAIN = Request(TALK, max_tokens=40, temperature=0.7, seed=5)
 LIST = Request(TALK, max_tokens=400, seed=5, schema={"type": "array", "items": {"type": "string"}})
-NO_BASE: Base = None  # type: ignore[assignment]  # only the base model's own teacher looks at it
 
 
 def ask(
@@ -581,19 +579,32 @@ def test_a_list_comes_back_as_a_list_however_it_was_asked_for(level: str, answer
     assert isinstance(found, Reply) and json.loads(found.text) == ["a", "b"]
 
 
-def test_many_at_once_learn_from_each_other() -> None:
-    def bare(body: dict[str, Any]) -> bool:
-        return "seed" not in body
+def test_a_question_that_is_too_long_is_not_sent_again() -> None:
+    words = "'max_tokens' is too large: this model's context length is 64"
+    with serving(scripted(*[refused(words)] * 9)) as (server, url):
+        assert error(f"{url}/v1").kind == "refused"
+        assert len(server.seen) == 1
 
-    async def story(server: FaultServer, url: str) -> Sequence[Reply]:
+
+def test_calls_in_flight_learn_from_each_other() -> None:
+    late = Request(({"role": "user", "content": "late"},), 40, seed=1, schema=LIST.schema)
+
+    async def special(seen: Seen) -> tuple[int, dict[str, str], bytes] | None:
+        if not {"response_format", "seed"} & seen.body.keys():
+            return None
+        if seen.body["messages"][0]["content"].startswith("late"):
+            await asyncio.sleep(0.3)
+        return 400, {}, b"Bad Request"
+
+    async def story(url: str) -> Sequence[Reply]:
         async with OpenAITeacher(f"{url}/v1", "m", timeout=5.0) as teacher:
-            asked = [teacher.reply(Request(TALK, 40, seed=number)) for number in range(20)]
-            return await asyncio.gather(*asked)
+            return await asyncio.gather(teacher.reply(late), teacher.reply(LIST))
 
     with serving() as (server, url):
-        server.special = unless(bare, refused("unknown parameter: seed"))
-        assert len(asyncio.run(story(server, url))) == 20
-        assert len(server.seen) <= 40
+        server.special = special
+        assert all(found.text for found in asyncio.run(story(url)))
+        asked = ["late" in json.dumps(seen.body) for seen in server.seen]
+        assert (asked.count(False), asked.count(True)) == (4, 2)
 
 
 # --- from the persona file ---------------------------------------------------------------------
@@ -610,11 +621,11 @@ def test_key_comes_from_the_environment_and_goes_where_it_belongs(
     monkeypatch.setenv("OTHER_KEY", " sk-other\n")
     with serving() as (server, url):
         for fields in ({}, {"api_key_variable": "OTHER_KEY"}):
-            made = OpenAITeacher.of(section(base_url=url, model="m", **fields), NO_BASE)
+            made = OpenAITeacher.of(section(base_url=url, model="m", **fields), None)
             ask(url, teacher=made)
         sent = [seen.headers.get("authorization") for seen in server.seen]
     assert sent == [None, "Bearer sk-other"]
-    made = OpenAITeacher.of(section(model="m"), NO_BASE)
+    made = OpenAITeacher.of(section(model="m"), None)
     assert made.endpoint == "https://api.openai.com/v1"
 
 
@@ -636,5 +647,5 @@ def test_what_is_missing_is_said_before_anything_is_sent(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError) as caught:
-        OpenAITeacher.of(section(**fields), NO_BASE)
+        OpenAITeacher.of(section(**fields), None)
     assert caught.value.where == where and caught.value.hint
