@@ -1,4 +1,4 @@
-"""Has a teacher write the pairs of a plan: questions, then answers, then plain twins, round by round.
+"""Has a teacher write the pairs of a plan: questions and answers round by round, plain twins meanwhile.
 
 What is asked in a round depends only on what was accepted before it, and answers are judged in the
 order of the plan, whatever the order in which they arrive. So a run that was killed asks the same
@@ -34,6 +34,9 @@ SPARE = 1.3
 WAVE = 64
 """Cells worked on together; bounds the requests that wait in memory."""
 
+MOST_WAITING = 1024
+"""Accepted answers that may wait for their twins; bounds the memory."""
+
 LONGER = 1.5
 """How much longer an answer that hit the limit may be on its second try."""
 
@@ -47,6 +50,8 @@ class Work:
     """Most answers that may be asked for."""
     waiting: deque[str] = field(default_factory=deque)
     accepted: int = 0
+    """Answers that were accepted; a few may yet fall to their twins."""
+    kept: int = 0
     tried: int = 0
     asked: int = 0
     barren: int = 0
@@ -74,6 +79,16 @@ class Pair:
     question: str
     answer: str
     twin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An accepted answer whose plain twin is still awaited."""
+
+    work: Work
+    question: str
+    answer: str
+    twin: asyncio.Task[Reply | TeacherError] | None
 
 
 @dataclass(slots=True)
@@ -124,25 +139,33 @@ class Writer:
         """Fill every cell, or give it up when its candidates are spent."""
         tries = self.config.candidates
         account = Account(works=[Work(cell, cell.quota * tries) for cell in cells])
-        while needy := [work for work in account.works if work.open]:
-            for start in range(0, len(needy), WAVE):
-                part = needy[start : start + WAVE]
-                await self._questions(part, account)
-                await self._answers(part, account)
+        waiting: deque[Candidate] = deque()
+        try:
+            async with asyncio.TaskGroup() as twins:
+                while needy := [work for work in account.works if work.open]:
+                    for start in range(0, len(needy), WAVE):
+                        part = needy[start : start + WAVE]
+                        await self._questions(part, account)
+                        waiting.extend(await self._answers(part, account, twins))
+                        await self._settle(waiting, account, MOST_WAITING)
+                    if not any(work.open for work in account.works):
+                        await self._settle(waiting, account, 0)  # which may open some again
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         return account
+
+    async def _one(self, request: Request) -> Reply | TeacherError:
+        """The reply, or why this one request got none; other errors end everything."""
+        try:
+            return await self.caller.ask(request)
+        except TeacherError as error:
+            return error
 
     async def _all(self, requests: Sequence[Request]) -> list[Reply | TeacherError]:
         """All replies in the order of the requests; one that failed for good is its error."""
-
-        async def one(request: Request) -> Reply | TeacherError:
-            try:
-                return await self.caller.ask(request)
-            except TeacherError as error:
-                return error
-
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(request)) for request in requests]
+                tasks = [group.create_task(self._one(request)) for request in requests]
         except BaseExceptionGroup as failed:  # the first stopped all others; it is what happened
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
@@ -178,7 +201,10 @@ class Writer:
                     found += 1
             work.barren = 0 if found else work.barren + 1
 
-    async def _answers(self, part: Sequence[Work], account: Account) -> None:
+    async def _answers(
+        self, part: Sequence[Work], account: Account, twins: asyncio.TaskGroup
+    ) -> list[Candidate]:
+        """Answers that were accepted; their twins are asked for while the next round goes on."""
         taken = [(work, question) for work in part for question in self._take(work)]
         requests = [
             prompts.answer_request(
@@ -202,7 +228,7 @@ class Writer:
         ]
         replies = await self._all(requests)
         await self._longer(requests, replies)
-        good: list[tuple[Work, str, str]] = []
+        good: list[Candidate] = []
         for (work, question), reply in zip(taken, replies, strict=True):
             if isinstance(reply, TeacherError):
                 reason = f"no_answer_{reply.kind}"
@@ -210,10 +236,15 @@ class Writer:
                 continue
             judged = self.acceptor.answer(question, reply, work.cell)
             if isinstance(judged, Accepted):
-                good.append((work, question, judged.text))
+                ask = prompts.plain_request(question, sample=0)
+                twin = twins.create_task(self._one(ask)) if self.config.twins else None
+                good.append(Candidate(work, question, judged.text, twin))
+                work.accepted += 1
+                account.accepted += 1
+                self.progress(step=account.accepted, total=self.config.pairs)
             else:
                 self._reject(account, work.cell, question, judged.reason, judged.detail)
-        await self._keep(good, account)
+        return good
 
     def _take(self, work: Work) -> Iterator[str]:
         for _ in range(min(work.missing, work.limit - work.tried, len(work.waiting))):
@@ -235,21 +266,23 @@ class Writer:
         for k, reply in zip(cut, await self._all(again), strict=True):
             replies[k] = reply
 
-    async def _keep(self, good: Sequence[tuple[Work, str, str]], account: Account) -> None:
-        twins: list[Reply | TeacherError | None] = [None] * len(good)
-        if self.config.twins:
-            twins = [*await self._all([prompts.plain_request(q, sample=0) for _, q, _ in good])]
-        for (work, question, answer), twin in zip(good, twins, strict=True):
+    async def _settle(self, waiting: deque[Candidate], account: Account, most: int) -> None:
+        """Keep the oldest candidates, if their twins allow it, until at most so many wait."""
+        while len(waiting) > most:
+            found = waiting.popleft()
+            work, twin = found.work, await found.twin if found.twin else None
             plain = twin.text if isinstance(twin, Reply) else None
-            reason = self.acceptor.twin(question, answer, plain) if plain is not None else None
+            reason = None
+            if plain is not None:
+                reason = self.acceptor.twin(found.question, found.answer, plain)
             if reason:
-                self._reject(account, work.cell, question, reason, answer)
+                work.accepted -= 1
+                account.accepted -= 1
+                self._reject(account, work.cell, found.question, reason, found.answer)
                 continue
-            work.accepted += 1
-            account.accepted += 1
-            name = f"distill:{work.cell.id}#{work.accepted}"
-            self.keep(Pair(name, work.cell, question, answer, plain))
-            self.progress(step=account.accepted, total=self.config.pairs)
+            work.kept += 1
+            name = f"distill:{work.cell.id}#{work.kept}"
+            self.keep(Pair(name, work.cell, found.question, found.answer, plain))
 
     def _reject(self, account: Account, cell: Cell, text: str, reason: str, detail: str) -> None:
         account.rejected[reason] += 1

@@ -37,6 +37,8 @@ class Line:
         self._uds = str(uds) if uds else None
         self._open: AsyncExitStack | None = None
         self._idle: list[httpx.AsyncClient] = []
+        local = bool(uds) or is_loopback(address.host)
+        self._secure = address.url.scheme == "https" or not local
         self._limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=60
         )
@@ -51,13 +53,14 @@ class Line:
             "auth": address.auth,
             "timeout": httpx.Timeout(timeout, connect=min(_CONNECT, timeout), pool=None),
             # A proxy is for the world outside, whatever the environment says.
-            "trust_env": not (uds or is_loopback(address.host)),
+            "trust_env": not local,
         }
 
     async def __aenter__(self) -> Self:
         """Connections are opened as they are needed."""
         self._open = AsyncExitStack()
-        self._options["verify"] = httpx.create_ssl_context()
+        # Loading the certificates takes as long as some fifty calls; a plain local line needs none.
+        self._options["verify"] = httpx.create_ssl_context() if self._secure else False
         return self
 
     async def __aexit__(self, *error: object) -> None:
