@@ -141,12 +141,12 @@ class Writer:
         account = Account(works=[Work(cell, cell.quota * tries) for cell in cells])
         waiting: deque[Candidate] = deque()
         try:
-            async with asyncio.TaskGroup() as twins:
+            async with asyncio.TaskGroup() as calls:
                 while needy := [work for work in account.works if work.open]:
                     for start in range(0, len(needy), WAVE):
                         part = needy[start : start + WAVE]
                         await self._questions(part, account)
-                        waiting.extend(await self._answers(part, account, twins))
+                        waiting.extend(await self._answers(part, account, calls))
                         await self._settle(waiting, account, MOST_WAITING)
                     if not any(work.open for work in account.works):
                         await self._settle(waiting, account, 0)  # which may open some again
@@ -202,7 +202,7 @@ class Writer:
             work.barren = 0 if found else work.barren + 1
 
     async def _answers(
-        self, part: Sequence[Work], account: Account, twins: asyncio.TaskGroup
+        self, part: Sequence[Work], account: Account, calls: asyncio.TaskGroup
     ) -> list[Candidate]:
         """Answers that were accepted; their twins are asked for while the next round goes on."""
         taken = [(work, question) for work in part for question in self._take(work)]
@@ -226,10 +226,10 @@ class Writer:
             )
             for request in requests
         ]
-        replies = await self._all(requests)
-        await self._longer(requests, replies)
+        tasks = [calls.create_task(self._answer(request)) for request in requests]
         good: list[Candidate] = []
-        for (work, question), reply in zip(taken, replies, strict=True):
+        for (work, question), task in zip(taken, tasks, strict=True):
+            reply = await task  # judged in order, while later ones are still on their way
             if isinstance(reply, TeacherError):
                 reason = f"no_answer_{reply.kind}"
                 self._reject(account, work.cell, question, reason, reply.message)
@@ -237,7 +237,7 @@ class Writer:
             judged = self.acceptor.answer(question, reply, work.cell)
             if isinstance(judged, Accepted):
                 ask = prompts.plain_request(question, sample=0)
-                twin = twins.create_task(self._one(ask)) if self.config.twins else None
+                twin = calls.create_task(self._one(ask)) if self.config.twins else None
                 good.append(Candidate(work, question, judged.text, twin))
                 work.accepted += 1
                 account.accepted += 1
@@ -251,20 +251,12 @@ class Writer:
             work.tried += 1
             yield work.waiting.popleft()
 
-    async def _longer(
-        self, requests: Sequence[Request], replies: list[Reply | TeacherError]
-    ) -> None:
-        """Ask once more, with more room, where the limit cut the answer off."""
-        cut = [
-            k
-            for k, reply in enumerate(replies)
-            if isinstance(reply, Reply) and reply.finish_reason == "length"
-        ]
-        again = [
-            replace(requests[k], max_tokens=round(requests[k].max_tokens * LONGER)) for k in cut
-        ]
-        for k, reply in zip(cut, await self._all(again), strict=True):
-            replies[k] = reply
+    async def _answer(self, request: Request) -> Reply | TeacherError:
+        """The answer; asked for once more, with more room, if the limit cut it off."""
+        reply = await self._one(request)
+        if isinstance(reply, Reply) and reply.finish_reason == "length":
+            return await self._one(replace(request, max_tokens=round(request.max_tokens * LONGER)))
+        return reply
 
     async def _settle(self, waiting: deque[Candidate], account: Account, most: int) -> None:
         """Keep the oldest candidates, if their twins allow it, until at most so many wait."""
