@@ -145,12 +145,12 @@ class Writer:
                 while needy := [work for work in account.works if work.open]:
                     for start in range(0, len(needy), WAVE):
                         part = needy[start : start + WAVE]
-                        await self._questions(part, account)
+                        await self._questions(part, account, calls)
                         waiting.extend(await self._answers(part, account, calls))
                         await self._settle(waiting, account, MOST_WAITING)
                     if not any(work.open for work in account.works):
                         await self._settle(waiting, account, 0)  # which may open some again
-        except BaseExceptionGroup as failed:
+        except BaseExceptionGroup as failed:  # the first stopped all others; it is what happened
             raise failed.exceptions[0] from None
         return account
 
@@ -161,16 +161,9 @@ class Writer:
         except TeacherError as error:
             return error
 
-    async def _all(self, requests: Sequence[Request]) -> list[Reply | TeacherError]:
-        """All replies in the order of the requests; one that failed for good is its error."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(request)) for request in requests]
-        except BaseExceptionGroup as failed:  # the first stopped all others; it is what happened
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _questions(self, part: Sequence[Work], account: Account) -> None:
+    async def _questions(
+        self, part: Sequence[Work], account: Account, calls: asyncio.TaskGroup
+    ) -> None:
         asking = [w for w in part if len(w.waiting) < w.missing and w.barren < BARREN]
         requests = []
         for work in asking:
@@ -186,8 +179,9 @@ class Writer:
                 )
             )
             work.asked += 1
-        for work, reply in zip(asking, await self._all(requests), strict=True):
-            found = 0
+        tasks = [calls.create_task(self._one(request)) for request in requests]
+        for work, task in zip(asking, tasks, strict=True):
+            reply, found = await task, 0
             if isinstance(reply, TeacherError):
                 self._reject(account, work.cell, "", f"no_answer_{reply.kind}", reply.message)
             else:

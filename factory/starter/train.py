@@ -19,13 +19,11 @@ from factory.chat import ChatFormat
 from factory.contracts import Progress
 from factory.starter.data import Source
 
-MIXTURE: dict[str, tuple[dict[str, float], dict[str, float]]] = {
-    # share of the windows of the first part, and of the second
-    "default": (
-        {"everyday": 0.40, "talk": 0.25, "booktalk": 0.15, "books": 0.20},
-        {"everyday": 0.72, "talk": 0.22, "booktalk": 0.04, "books": 0.02},
-    ),
-}
+MIXTURE: tuple[dict[str, float], dict[str, float]] = (
+    {"everyday": 0.40, "talk": 0.25, "booktalk": 0.15, "books": 0.20},
+    {"everyday": 0.72, "talk": 0.22, "booktalk": 0.04, "books": 0.02},
+)
+"""Share of each source in the windows of the first part of the updates, and of the second."""
 KEPT_EVERY = 100.0
 """Seconds between checkpoints."""
 
@@ -91,7 +89,7 @@ def batch(
     """Inputs and labels of one update, each [rows, width]; the same for the same step."""
     generator = np.random.default_rng((recipe.seed, step))
     second = step >= recipe.updates * recipe.first_part
-    shares = MIXTURE["default"][second]
+    shares = MIXTURE[second]
     chosen = generator.choice(len(shares), recipe.rows, p=list(shares.values()))
     ids, marks = [], []
     for k, name in enumerate(shares):
@@ -163,7 +161,7 @@ def train(
     optimizer = _optimizer(model, recipe)
     begin = _resume(out, model, optimizer)
     write_json(out / "recipe.json", asdict(recipe))
-    sources = {name: Source(text, name) for name in MIXTURE["default"][0]}
+    sources = {name: Source(text, name) for name in MIXTURE[0]}
     run: Any = torch.compile(model) if compiled else model
     autocast = torch.autocast("cuda", torch.bfloat16) if where.type == "cuda" else nullcontext()
     started = kept = time.monotonic()
