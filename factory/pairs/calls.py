@@ -70,12 +70,20 @@ class Caller:
         """The ledger's key of a question."""
         return paid.key(self._teacher.endpoint, self._teacher.model, request, self._version)
 
+    def date(self, request: Request) -> str:
+        """The day, in UTC, on which a question that was answered had first been sent."""
+        return (self._ledger.date(self.key(request)) or "")[:10]
+
     def spent(self) -> Spent:
         """What everything that was asked here has cost, in this run and before."""
         return self._ledger.spent(self._keys)
 
-    async def ask(self, request: Request) -> Reply:
+    async def ask(self, request: Request, rank: int = 0) -> Reply:
         """The answer to a question: from the ledger, from a call in flight, or paid for now.
+
+        Args:
+            request: The question.
+            rank: Of those that wait for a place, the lower ones go first.
 
         Raises:
             TeacherError: If this one question got no answer (`refused`, or `overloaded` at every
@@ -89,7 +97,7 @@ class Caller:
                 return reply
             flying = self._flying.get(key)
             if flying is None:
-                return await self._answer(key, request)
+                return await self._answer(key, request, rank)
             await asyncio.wait({flying})
             if not flying.cancelled():
                 return flying.result()
@@ -101,12 +109,12 @@ class Caller:
             self._budget.count(spent)
         return reply
 
-    async def _answer(self, key: str, request: Request) -> Reply:
+    async def _answer(self, key: str, request: Request, rank: int) -> Reply:
         """Pay for an answer that others may wait for, too."""
         future = asyncio.get_running_loop().create_future()
         self._flying[key] = future
         try:
-            reply = await self._pay(key, request)
+            reply = await self._pay(key, request, rank)
         except Exception as error:
             future.set_exception(error)
             future.exception()  # it is nobody's fault if nobody else waits
@@ -120,10 +128,10 @@ class Caller:
         finally:
             del self._flying[key]
 
-    async def _pay(self, key: str, request: Request) -> Reply:
+    async def _pay(self, key: str, request: Request, rank: int) -> Reply:
         tries = 0
         while True:
-            entered = await self._pace.enter()
+            entered = await self._pace.enter(rank)
             try:
                 hold = await self._reserve(request)
                 try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import random
-from collections import deque
 
 from factory.errors import FactoryError
 
@@ -19,7 +20,7 @@ LONGEST = 60.0
 
 
 class Pace:
-    """Hands out places, first come, first served.
+    """Hands out places: the more urgent first, then first come, first served.
 
     Args:
         most: Calls in flight at the start, and at most.
@@ -35,11 +36,15 @@ class Pace:
         self._streak = 0
         self._slowed = 0.0
         self._resume = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = itertools.count()
         self._over: FactoryError | None = None
 
-    async def enter(self) -> float:
+    async def enter(self, rank: int = 0) -> float:
         """Wait for a place; `leave` gives it back.
+
+        Args:
+            rank: Whoever has a lower one goes first.
 
         Returns:
             When that was, by the clock of the loop.
@@ -53,7 +58,7 @@ class Pace:
             self.active += 1
             return loop.time()
         turn = loop.create_future()
-        self._waiting.append(turn)
+        heapq.heappush(self._waiting, (rank, next(self._arrivals), turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -109,7 +114,7 @@ class Pace:
         """No call is sent any more; whoever waits or comes gets this error."""
         self._over = self._over or error
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = heapq.heappop(self._waiting)[2]
             if not turn.done():
                 turn.set_exception(self._over)
 
@@ -124,7 +129,7 @@ class Pace:
     def _wake(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._waiting and self._free(now):
-            turn = self._waiting.popleft()
+            turn = heapq.heappop(self._waiting)[2]
             if not turn.done():
                 self.active += 1
                 turn.set_result(None)

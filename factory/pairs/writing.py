@@ -37,6 +37,9 @@ WAVE = 64
 MOST_WAITING = 1024
 """Accepted answers that may wait for their twins; bounds the memory."""
 
+LATER = 1
+"""Rank of the twins: nothing waits for them, but the next round for questions and answers."""
+
 LONGER = 1.5
 """How much longer an answer that hit the limit may be on its second try."""
 
@@ -79,6 +82,8 @@ class Pair:
     question: str
     answer: str
     twin: str | None
+    date: str
+    """Day of the answer, in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Candidate:
     work: Work
     question: str
     answer: str
+    date: str
     twin: asyncio.Task[Reply | TeacherError] | None
 
 
@@ -145,8 +151,7 @@ class Writer:
                 while needy := [work for work in account.works if work.open]:
                     for start in range(0, len(needy), WAVE):
                         part = needy[start : start + WAVE]
-                        await self._questions(part, account, calls)
-                        waiting.extend(await self._answers(part, account, calls))
+                        waiting.extend(await self._round(part, account, calls))
                         await self._settle(waiting, account, MOST_WAITING)
                     if not any(work.open for work in account.works):
                         await self._settle(waiting, account, 0)  # which may open some again
@@ -154,85 +159,42 @@ class Writer:
             raise failed.exceptions[0] from None
         return account
 
-    async def _one(self, request: Request) -> Reply | TeacherError:
+    async def _one(self, request: Request, rank: int = 0) -> Reply | TeacherError:
         """The reply, or why this one request got none; other errors end everything."""
         try:
-            return await self.caller.ask(request)
+            return await self.caller.ask(request, rank)
         except TeacherError as error:
             return error
 
-    async def _questions(
-        self, part: Sequence[Work], account: Account, calls: asyncio.TaskGroup
-    ) -> None:
-        asking = [w for w in part if len(w.waiting) < w.missing and w.barren < BARREN]
-        requests = []
-        for work in asking:
-            wanted = math.ceil((work.missing - len(work.waiting)) * SPARE) + 1
-            requests.append(
-                prompts.questions_request(
-                    work.cell,
-                    min(ASKED_AT_ONCE, wanted),
-                    language=self.language,
-                    domain=self.config.domain,
-                    avoid=list(work.recent),
-                    sample=work.asked,
-                )
-            )
-            work.asked += 1
-        tasks = [calls.create_task(self._one(request)) for request in requests]
-        for work, task in zip(asking, tasks, strict=True):
-            reply, found = await task, 0
-            if isinstance(reply, TeacherError):
-                self._reject(account, work.cell, "", f"no_answer_{reply.kind}", reply.message)
-            else:
-                for text in prompts.parse_questions(reply):
-                    reason = self.acceptor.question(text, work.cell)
-                    if reason:
-                        self._reject(account, work.cell, text, f"question_{reason}", "")
-                        continue
-                    work.waiting.append(text)
-                    work.recent.append(text)
-                    found += 1
-            work.barren = 0 if found else work.barren + 1
-
-    async def _answers(
+    async def _round(
         self, part: Sequence[Work], account: Account, calls: asyncio.TaskGroup
     ) -> list[Candidate]:
-        """Answers that were accepted; their twins are asked for while the next round goes on."""
-        taken = [(work, question) for work in part for question in self._take(work)]
-        requests = [
-            prompts.answer_request(
-                question,
-                work.cell,
-                persona_prompt=self.prompt,
-                examples=prompts.choose_examples(self.seeds, question, work.tried)[
-                    : self.config.examples
-                ],
-                sample=0,
-            )
-            for work, question in taken
-        ]
-        requests = [
-            replace(
-                request,
-                temperature=self.config.temperature,
-                max_tokens=self.config.max_tokens or request.max_tokens,
-            )
-            for request in requests
-        ]
-        tasks = [calls.create_task(self._answer(request)) for request in requests]
+        """Questions, then answers; a cell's answers are asked for as soon as its questions are in.
+
+        Returns:
+            What was accepted. Its twins are asked for while the next round goes on.
+        """
+        asked = [(work, self._ask_questions(work, calls)) for work in part]
+        taken: list[tuple[Work, str, asyncio.Task[tuple[Request, Reply | TeacherError]]]] = []
+        for work, reply in asked:  # judged in order, while later ones are still on their way
+            if reply:
+                self._judge_questions(work, await reply, account)
+            for question in self._take(work):
+                request = self._answer_request(work, question)
+                taken.append((work, question, calls.create_task(self._answer(request))))
         good: list[Candidate] = []
-        for (work, question), task in zip(taken, tasks, strict=True):
-            reply = await task  # judged in order, while later ones are still on their way
-            if isinstance(reply, TeacherError):
-                reason = f"no_answer_{reply.kind}"
-                self._reject(account, work.cell, question, reason, reply.message)
+        for work, question, task in taken:
+            request, answer = await task
+            if isinstance(answer, TeacherError):
+                reason = f"no_answer_{answer.kind}"
+                self._reject(account, work.cell, question, reason, answer.message)
                 continue
-            judged = self.acceptor.answer(question, reply, work.cell)
+            judged = self.acceptor.answer(question, answer, work.cell)
             if isinstance(judged, Accepted):
                 ask = prompts.plain_request(question, sample=0)
-                twin = calls.create_task(self._one(ask)) if self.config.twins else None
-                good.append(Candidate(work, question, judged.text, twin))
+                twin = calls.create_task(self._one(ask, LATER)) if self.config.twins else None
+                date = self.caller.date(request)
+                good.append(Candidate(work, question, judged.text, date, twin))
                 work.accepted += 1
                 account.accepted += 1
                 self.progress(step=account.accepted, total=self.config.pairs)
@@ -240,17 +202,66 @@ class Writer:
                 self._reject(account, work.cell, question, judged.reason, judged.detail)
         return good
 
+    def _ask_questions(
+        self, work: Work, calls: asyncio.TaskGroup
+    ) -> asyncio.Task[Reply | TeacherError] | None:
+        """Ask for more questions of a cell, unless enough wait or none come any more."""
+        if len(work.waiting) >= work.missing or work.barren >= BARREN:
+            return None
+        wanted = math.ceil((work.missing - len(work.waiting)) * SPARE) + 1
+        request = prompts.questions_request(
+            work.cell,
+            min(ASKED_AT_ONCE, wanted),
+            language=self.language,
+            domain=self.config.domain,
+            avoid=list(work.recent),
+            sample=work.asked,
+        )
+        work.asked += 1
+        return calls.create_task(self._one(request))
+
+    def _judge_questions(self, work: Work, reply: Reply | TeacherError, account: Account) -> None:
+        found = 0
+        if isinstance(reply, TeacherError):
+            self._reject(account, work.cell, "", f"no_answer_{reply.kind}", reply.message)
+        else:
+            for text in prompts.parse_questions(reply):
+                reason = self.acceptor.question(text, work.cell)
+                if reason:
+                    self._reject(account, work.cell, text, f"question_{reason}", "")
+                    continue
+                work.waiting.append(text)
+                work.recent.append(text)
+                found += 1
+        work.barren = 0 if found else work.barren + 1
+
+    def _answer_request(self, work: Work, question: str) -> Request:
+        examples = prompts.choose_examples(self.seeds, question, work.tried)
+        request = prompts.answer_request(
+            question,
+            work.cell,
+            persona_prompt=self.prompt,
+            examples=examples[: self.config.examples],
+            sample=0,
+        )
+        return replace(
+            request,
+            temperature=self.config.temperature,
+            max_tokens=self.config.max_tokens or request.max_tokens,
+        )
+
     def _take(self, work: Work) -> Iterator[str]:
         for _ in range(min(work.missing, work.limit - work.tried, len(work.waiting))):
             work.tried += 1
             yield work.waiting.popleft()
 
-    async def _answer(self, request: Request) -> Reply | TeacherError:
-        """The answer; asked for once more, with more room, if the limit cut it off."""
+    async def _answer(self, request: Request) -> tuple[Request, Reply | TeacherError]:
+        """The answer, and to what; asked for once more, with more room, if the limit cut it off."""
         reply = await self._one(request)
         if isinstance(reply, Reply) and reply.finish_reason == "length":
-            return await self._one(replace(request, max_tokens=round(request.max_tokens * LONGER)))
-        return reply
+            request = replace(request, max_tokens=round(request.max_tokens * LONGER))
+            reply = await self._one(request)
+        return request, reply
 
     async def _settle(self, waiting: deque[Candidate], account: Account, most: int) -> None:
         """Keep the oldest candidates, if their twins allow it, until at most so many wait."""
@@ -268,7 +279,7 @@ class Writer:
                 continue
             work.kept += 1
             name = f"distill:{work.cell.id}#{work.kept}"
-            self.keep(Pair(name, work.cell, found.question, found.answer, plain))
+            self.keep(Pair(name, work.cell, found.question, found.answer, plain, found.date))
 
     def _reject(self, account: Account, cell: Cell, text: str, reason: str, detail: str) -> None:
         account.rejected[reason] += 1

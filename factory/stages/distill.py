@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +146,10 @@ def run(
             "random_seed": random_seed,
         },
     )  # fmt: skip
-    own = [row["messages"][0]["content"] for row in rows.rows()]
+    own = [
+        " ".join(m["content"] for m in row["messages"] if m["role"] == "user")
+        for row in rows.rows()
+    ]
     acceptor = Acceptor(
         language=language,
         rules=rules,
@@ -183,8 +185,7 @@ def run(
     source = {"teacher": writes.name, "endpoint": writes.endpoint, "model": writes.model}
     write_jsonl(out / "rows.jsonl", _rows(rows, kept))
     write_jsonl(out / "rejected.jsonl", list(rows.rejected()))
-    today = datetime.now(UTC).strftime("%Y-%m-%d")
-    write_jsonl(out / "sources.jsonl", [{"id": pair.id, **source, "date": today} for pair in kept])
+    write_jsonl(out / "sources.jsonl", [{"id": p.id, **source, "date": p.date} for p in kept])
     figures = diversity.figures([(p.question, p.answer, p.cell.register) for p in kept])
     report = {
         "wanted": config.pairs,
@@ -200,7 +201,7 @@ def run(
         ],
         "shortfall": account.shortfall,
         "diversity": figures,
-        "teacher": {**source, "date": today},
+        "teacher": {**source, "date": max(pair.date for pair in kept)},
         "calls": {
             "requests": spent.requests, "prompt_tokens": spent.prompt_tokens,
             "completion_tokens": spent.completion_tokens, "usd": spent.usd,
