@@ -126,7 +126,8 @@ def measure(count: int) -> dict[str, Any]:
     """Gather and curate so many rows in this process."""
     from factory.artifacts import read_jsonl
     from factory.base import resolve
-    from factory.spec import Curate, Question
+    from factory.questions import Question
+    from factory.spec import Curate
     from factory.stages import curate, gather
     from factory.store import Store
 

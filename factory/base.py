@@ -18,6 +18,7 @@ from typing import Any
 from factory.artifacts import hash_file, hash_json, read_json, write_json
 from factory.chat import ChatFormat
 from factory.errors import UsageError
+from factory.spec import Serve
 from factory.weights import safetensors_header, weight_files
 
 STARTER = Path(__file__).resolve().parent / "starter" / "weights"
@@ -26,6 +27,9 @@ STARTER = Path(__file__).resolve().parent / "starter" / "weights"
 HUB_ID = re.compile(r"^\w[\w.-]*/[\w.-]+(@[\w./-]+)?$")
 SMALL_FILES = ["*.json", "*.jinja", "*.model", "*.txt"]
 WEIGHTS = ["*.safetensors"]
+
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""Settings of `generation_config.json` that decide how answers are drawn."""
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "I8": 1, "U8": 1}
 
@@ -56,6 +60,12 @@ class Base:
         """`generation_config.json`, or an empty dict."""
         file = self.folder / "generation_config.json"
         return read_json(file) if file.is_file() else {}
+
+    def sampling(self, serve: Serve) -> dict[str, float]:
+        """How a persona on this base is served: the base's own settings, then the persona file's."""
+        own = {k: self.generation[k] for k in SAMPLING if self.generation.get(k) is not None}
+        chosen = {"temperature": serve.temperature, "top_p": serve.top_p}
+        return {**own, **{k: v for k, v in chosen.items() if v is not None}}
 
     @cached_property
     def format(self) -> ChatFormat:

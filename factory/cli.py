@@ -93,6 +93,48 @@ def review(
     review(name, again)
 
 
+@app.command("eval")
+def evaluate(
+    ref: Annotated[str, typer.Argument(help="NAME or NAME@N.", metavar="NAME")],
+    against: Annotated[
+        str,
+        typer.Option(
+            help="What it must not be worse than, beside its base: promoted, base, NAME@N, a model"
+            " folder, URL[#MODEL], or a record's file (.json)."
+        ),
+    ] = "promoted",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Judge this model folder or URL[#MODEL] in the release's place."),
+    ] = None,
+    bless: Annotated[
+        Path | None, typer.Option(help="Write a record to compare with later.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the scorecard.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a pull request's summary.")] = None,
+) -> None:
+    """Gate a release again; exit code 0 pass, 10 regression, 11 inconclusive, 12 invalid."""
+    from factory.commands import evaluate
+
+    written = {"json": json, "junit": junit, "markdown": markdown}
+    evaluate(ref, against, model, bless, written)
+
+
+@app.command()
+def compare(
+    name: Annotated[str, typer.Argument(help="Persona.")],
+    against: Annotated[
+        str, typer.Option(help="base, prompted, previous, or NAME@N of a release.")
+    ] = "base",
+    count: Annotated[int, typer.Option(help="Most questions.", min=1)] = 15,
+) -> None:
+    """Judge answers blind, side by side: which is more relevant, right, in the persona's voice?"""
+    from factory.commands import compare
+
+    compare(name, against, count)
+
+
 @app.command()
 def show(
     name: Annotated[str | None, typer.Argument(help="Persona; all if left out.")] = None,

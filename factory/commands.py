@@ -62,13 +62,13 @@ def check(file: Path, overrides: Sequence[str]) -> None:
     from tempfile import TemporaryDirectory
 
     from factory.examples import examples
-    from factory.gate import MIN_ROWS
     from factory.load import warnings
     from factory.pairs.review import load as load_review
     from factory.persona import system_prompt
     from factory.pipeline import dataset
     from factory.report.tables import data_summary
     from factory.store import Store, home
+    from factory.suite.checks import FEWEST
 
     spec, base, files = _opened(file, overrides, weights=False)
     notes = [*warnings(spec), *base.format.preflight()]
@@ -80,9 +80,9 @@ def check(file: Path, overrides: Sequence[str]) -> None:
         for name in report["splits"]:
             examples(base, data.split(name), system_prompt(spec))
     console.print(data_summary(report))
-    if report["splits"]["test"] < MIN_ROWS and not spec.teacher:
+    if report["splits"]["test"] < FEWEST and not spec.teacher:
         notes.append(
-            f"{report['splits']['test']} held-out rows: a build needs {MIN_ROWS} to reach a verdict,"
+            f"{report['splits']['test']} held-out rows: a build needs {FEWEST} to reach a verdict,"
             " which takes about 30 rows of data"
         )
     if spec.teacher:
@@ -181,14 +181,70 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
         return
     console.print(terminal(built.report))
     console.print(f"report: {_short(built.folder / 'report.html')}", markup=False)
-    if built.release is not None or built.report.verdict == "PASS":
+    verdict = built.report.verdict
+    if verdict == "PASS":
         return
-    failure = VERDICTS[built.report.verdict]
+    if verdict == "INCONCLUSIVE" and spec.evaluate.inconclusive == "warn":
+        console.print(
+            f"warning: {spec.name} was released although the evidence did not decide, as"
+            " `evaluate.inconclusive: warn` asks",
+            markup=False,
+        )
+        return
+    failure = VERDICTS[verdict]
+    done = "released, but not promoted" if built.release is not None else "not released"
     raise failure(
-        f"{spec.name} was not released: {built.report.verdict}",
+        f"{spec.name} was {done}: {verdict}",
         got=built.report.scorecard["summary"],
         hint=f"read {_short(built.folder / 'report.html')}",
     )
+
+
+def evaluate(
+    ref: str,
+    against: str,
+    model: str | None,
+    bless: Path | None,
+    written: dict[str, Path | None],
+) -> None:
+    """Gate a release again; the exit code is the verdict."""
+    from factory.artifacts import write_json, write_text
+    from factory.evaluation import bless as write_record
+    from factory.evaluation import evaluate
+    from factory.report import Display, html, markdown, terminal
+    from factory.report.junit import junit
+    from factory.report.pull_request import pull_request
+    from factory.store import home
+
+    if bless is not None and bless.exists():
+        write_record(bless, {})  # says why not, before anything is measured
+    display = Display(["evaluate"], title=f"{ref} against {against}", console=console)
+    with display:
+        report, record = evaluate(
+            home(), ref, against=against, model=model, progress=display.start("evaluate")
+        )
+    folder = home() / "evaluations" / f"{report.name}--{report.created.replace(' ', '-')}"
+    write_text(folder / "report.md", markdown(report))
+    write_text(folder / "report.html", html(report))
+    forms = {
+        "json": lambda file: write_json(file, report.scorecard),
+        "junit": lambda file: write_text(file, junit(report)),
+        "markdown": lambda file: write_text(file, pull_request(report)),
+    }
+    for form, file in written.items():
+        if file is not None:
+            forms[form](file)
+    console.print(terminal(report))
+    console.print(f"report: {_short(folder / 'report.html')}", markup=False)
+    if bless is not None:
+        write_record(bless, record)
+        console.print(f"record: {_short(bless)}", markup=False)
+    if report.verdict != "PASS":
+        raise VERDICTS[report.verdict](
+            f"{ref} against {report.scorecard['previous'] or 'its base'}: {report.verdict}",
+            got=report.summary,
+            hint=f"read {_short(folder / 'report.html')}",
+        )
 
 
 def _short(path: Path) -> str:
@@ -209,6 +265,14 @@ def review(name: str, again: bool) -> None:
     )
     if done["edit"] or done["drop"]:
         console.print("next: build again; training starts from what you kept", markup=False)
+
+
+def compare(name: str, against: str, count: int) -> None:
+    """Have a person judge answers blind, side by side; picks are kept and shown in the next report."""
+    from factory.report.comparing import compare, newest
+    from factory.store import home
+
+    compare(home(), newest(home(), name, against), console, input, count=count)
 
 
 def show(name: str | None) -> None:

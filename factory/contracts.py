@@ -43,15 +43,50 @@ class NumberExpect(TypedDict):
     tolerance: NotRequired[float]
 
 
+class ChoiceExpect(TypedDict):
+    """An expected option: its letter, and the text of every option by letter."""
+
+    choice: str
+    options: dict[str, str]
+
+
+class PatternExpect(TypedDict):
+    """A regular expression that must be found in the answer (any case, `.` matches newlines)."""
+
+    pattern: str
+
+
+class SchemaExpect(TypedDict):
+    """A JSON Schema that the answer, one JSON value and nothing else, must satisfy."""
+
+    json_schema: dict[str, Any]
+
+
+class RefusalExpect(TypedDict):
+    """Whether the answer must be a refusal (`True`) or must not be one (`False`)."""
+
+    refusal: bool
+
+
+Expect = Sequence[str] | NumberExpect | ChoiceExpect | PatternExpect | SchemaExpect | RefusalExpect
+"""What is right: accepted texts, or one of the closed forms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test question, as graders see it."""
+    """One thing a model is asked, as graders see it."""
 
     id: str
     messages: Sequence[Message]
     """The conversation up to and including the user's question, without the persona prompt."""
-    expect: Sequence[str] | NumberExpect | None = None
-    """Accepted strings, or a number; None for an open question."""
+    expect: Expect | None = None
+    """What is right; None for an open question."""
+    suite: str = "persona"
+    """`persona` (its questions and held-out rows), or the suite it comes from."""
+    stratum: str = "question"
+    """Its kind within the suite, for the table of strata."""
+    reference: str | None = None
+    """A good answer, where one is known."""
 
 
 @dataclass(frozen=True, slots=True)

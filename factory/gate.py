@@ -1,148 +1,250 @@
-"""The gate: from measured arms to PASS, REGRESSION, INCONCLUSIVE or INVALID, with reasons.
-
-This first form compares means against margins; exact tests and intervals belong to the full suite.
-"""
+"""The gate: from measured arms to PASS, REGRESSION, INCONCLUSIVE or INVALID, with reasons."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from factory.spec import Evaluate
+from factory.suite import breaks, comparisons, validity
+from factory.suite.breaks import Confirm
+from factory.suite.checks import ALPHA, ARM_WORDS, Check, Verdict
+from factory.suite.comparisons import Comparison, Draft
+from factory.suite.scores import Instrument, Scores
+from factory.suite.statistics import holm
 
-Arm = Literal["base", "prompted", "tuned"]
-ARMS: tuple[Arm, ...] = ("base", "prompted", "tuned")
-"""Base; base with the persona's prompt; tuned, as it will be served."""
+__all__ = ["Check", "Confirm", "Decision", "Verdict", "gate", "gates", "spread"]
 
-Verdict = Literal["PASS", "REGRESSION", "INCONCLUSIVE", "INVALID"]
+LOOKS = (0.025, 0.025)
+"""Part of ALPHA that each look at sampled answers may spend. What is deterministic is the same at
+both looks, so that it is tested at ALPHA itself."""
 
-MIN_ROWS = 4
-"""Held-out rows below which a perplexity decides nothing."""
-
-MAX_UNGRADED = 0.1
-"""Share of ungraded answers from which the instrument counts as broken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One measured quantity, by arm; None where it could not be measured."""
-
-    name: str
-    label: str
-    better: Literal["lower", "higher", "none"]
-    values: dict[Arm, float | None]
-    n: int
-    """Items measured per arm."""
-    unit: str = ""
-    note: str = ""
-    ungraded: int = 0
-    """Answers without a grade, over all arms."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for the scorecard."""
-        return {
-            "name": self.name,
-            "label": self.label,
-            "better": self.better,
-            "unit": self.unit,
-            "values": dict(self.values),
-            "n": self.n,
-            "note": self.note,
-        }
+LEAST_PERPLEXITY = 0.02
+LEAST_STYLE = 0.25
+"""Margins against the release served now are shares of what it gained, but at least this (nats per
+token; logit): one that gained little need not be matched to the last digit."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
-    name: str
-    rule: str
-    passed: bool | None
-    seen: str
-    outcome: Verdict = "REGRESSION"
-    """What a failed or impossible check means."""
+class Decision:
+    """The verdict, in one or two sentences and check by check."""
+
+    verdict: Verdict
+    summary: str
+    checks: tuple[Check, ...]
+    undecided: tuple[str, ...]
+    """Metrics that more samples could decide; empty at the last look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """How one metric is tested; against the release served now it must never be worse."""
+
+    metric: str
+    margin: str
+    """Field of `Margins`."""
+    test: Literal["falls", "wins", "not_worse", "passes", "budget"] = "not_worse"
+    against: tuple[str, ...] = ("base",)
+    noun: str = "questions"
+    """What was asked."""
+    sampled: bool = True
+    breaks: tuple[str, ...] = ()
+    """Arms against which no single question may break."""
+
+
+_BOTH = ("base", "previous")
+_GATES = (
+    _Gate("perplexity", "perplexity", "falls", ("base", "prompted"), "held-out answers", False),
+    _Gate("style", "style", "wins"),
+    # That the base keeps a rule which it was never told is luck, nothing to lose.
+    _Gate("rules", "rules", breaks=("previous",)),
+    # A voice has words of its own, so that relevance is held to the base that was told of the voice.
+    _Gate("relevance", "relevance", against=("prompted",)),
+    _Gate("accuracy", "accuracy", breaks=_BOTH),
+    _Gate("stop_rate", "form", breaks=_BOTH),
+    _Gate("non_empty", "form", breaks=_BOTH),
+    _Gate("no_repetition", "form", breaks=_BOTH),
+    _Gate("language", "form", breaks=_BOTH),
+    _Gate("forgetting", "forgetting", "passes", ("prompted",), "items", sampled=False),
+    _Gate("safety", "safety", "passes", ("prompted",), "items", sampled=False),
+    _Gate("plain", "plain", noun="plain answers", sampled=False),
+    _Gate("general", "plain", noun="texts", sampled=False),
+    _Gate("drift", "drift", "budget", (), "answers of the base", sampled=False),
+    _Gate("judge_relevance", "relevance", sampled=False),
+    _Gate("judge_accuracy", "accuracy", sampled=False),
+)
+_SAMPLED = frozenset(entry.metric for entry in _GATES if entry.sampled)
+_TESTS: dict[str, Callable[[Comparison], Draft]] = {
+    "falls": comparisons.must_fall,
+    "wins": comparisons.must_win,
+    "not_worse": comparisons.not_worse,
+    "passes": comparisons.passes,
+    "budget": comparisons.within_budget,
+}
+_ORDER: tuple[Verdict, ...] = ("INVALID", "REGRESSION", "INCONCLUSIVE")
+
+
+def gates(name: str) -> bool:
+    """Whether a metric may decide; the others are only shown."""
+    return any(entry.metric == name for entry in _GATES)
+
+
+def spread(metric: Scores) -> float | None:
+    """A/A: how far the base's mean moved when it was asked once more; None where it was not."""
+    base, again = metric.mean("base"), metric.mean("again")
+    return None if base is None or again is None else abs(again - base)
 
 
 def gate(
-    config: Evaluate, metrics: Sequence[Metric], held_out: dict[Arm, list[float]]
-) -> tuple[Verdict, str, list[dict[str, Any]]]:
+    config: Evaluate,
+    scores: Sequence[Scores],
+    instruments: Sequence[Instrument],
+    *,
+    look: int = 1,
+    confirm: Confirm | None = None,
+) -> Decision:
     """Decide.
 
     Args:
-        config: Margins.
-        metrics: What was measured.
-        held_out: Loss of every held-out row by arm, nats per token.
+        config: Margins, suites, and whether there is a second look (`most_samples`).
+        scores: What was measured; perplexity and the other likelihoods in nats per token.
+        instruments: What was shown about the instruments.
+        look: 1, or 2 once more answers were drawn.
+        confirm: Draws five fresh answers of the tuned model to each suspect question; without it
+            these stay undecided.
 
     Returns:
-        The verdict, one sentence for people, and every check with rule and finding.
+        The worst of all checks: INVALID, then REGRESSION, then INCONCLUSIVE, then PASS.
     """
-    by_name = {metric.name: metric for metric in metrics}
-    checks = [_perplexity(by_name["perplexity"], held_out)]
-    for name, margin in (("accuracy", config.accuracy_margin), ("rules", config.rules_margin)):
-        if name in by_name and by_name[name].n:
-            checks.append(_not_worse(by_name[name], margin))
-    checks.append(_stops(by_name["stop_rate"], config.min_stop_rate))
-    verdict: Verdict = "PASS"
-    for outcome in ("INVALID", "REGRESSION", "INCONCLUSIVE"):
-        if any(not check.passed and check.outcome == outcome for check in checks):
-            verdict = outcome
-            break
-    wrong = [check for check in checks if not check.passed and check.outcome == verdict]
-    summary = (
-        f"The tuned model passed all {len(checks)} checks."
-        if verdict == "PASS"
-        else "; ".join(f"{check.name}: {check.seen}" for check in wrong)
-    )
+    measured = {metric.name: metric for metric in scores if _has_values(metric)}
+    looks = 2 if config.most_samples > config.samples else 1
+    checks = [
+        *validity.broken_instruments(instruments),
+        *validity.missing(config, measured, _SAMPLED),
+    ]
+    drafts: list[Draft] = []
+    for entry in _GATES:
+        metric = measured.get(entry.metric)
+        idle = validity.not_gated(entry.metric, instruments)
+        if idle and (metric or entry.metric == "style"):
+            checks.append(idle)
+        elif metric and (broken := validity.unusable(metric, _arms(entry, metric))):
+            checks.append(broken)
+        elif metric:
+            alpha = LOOKS[look - 1] if entry.sampled and looks == 2 else ALPHA
+            drafts += _compare(config, entry, metric, alpha)
+    checks = _without_breaks([*checks, *_settled(drafts)], measured, confirm)
+    found = {check.verdict for check in checks}
+    verdict: Verdict = next((worst for worst in _ORDER if worst in found), "PASS")
+    last = verdict != "INCONCLUSIVE" or look == looks
+    undecided = () if last else tuple(dict.fromkeys(c.name for c in checks if _by_samples(c)))
+    return Decision(verdict, _summary(verdict, checks), tuple(checks), undecided)
+
+
+def _has_values(metric: Scores) -> bool:
+    return any(map(metric.item_means, metric.values)) or any(metric.unscored.values())
+
+
+def _arms(entry: _Gate, metric: Scores) -> list[str]:
+    return [*entry.against, *(["previous"] if metric.item_means("previous") else [])]
+
+
+def _compare(config: Evaluate, entry: _Gate, metric: Scores, alpha: float) -> list[Draft]:
+    margin: float = getattr(config.margins, entry.margin)
+    if entry.test == "budget":
+        return [_TESTS["budget"](Comparison(metric, "", alpha, entry.noun, margin))]
+    drafts = []
+    for arm in _arms(entry, metric):
+        if arm == "previous":
+            test = "passes" if entry.test == "passes" else "not_worse"
+            given = Comparison(metric, arm, alpha, entry.noun, _share_of_gain(metric, margin))
+        else:
+            test, given = entry.test, Comparison(metric, arm, alpha, entry.noun, margin)
+        drafts.append(_TESTS[test](given))
+    return drafts
+
+
+def _share_of_gain(metric: Scores, margin: float) -> float:
+    """The margin against the previous release: for perplexity and style a share of its gain."""
+    base, prompted, previous = (metric.mean(arm) for arm in ("base", "prompted", "previous"))
+    if base is None or previous is None:
+        return margin
+    if metric.name == "perplexity":
+        best = base if prompted is None else min(base, prompted)
+        return max(LEAST_PERPLEXITY, margin * (best - previous))
+    if metric.name == "style":
+        return max(LEAST_STYLE, margin * (previous - base))
+    return margin
+
+
+def _settled(drafts: Sequence[Draft]) -> list[Check]:
+    """Checks with Holm's adjustment over all tests of harm; a large and significant loss regresses."""
+    adjusted = iter(holm([draft.harm for draft in drafts if draft.harm is not None]))
+    checks = []
+    for draft in drafts:
+        check, p = draft.check, None if draft.harm is None else next(adjusted)
+        if check.p is None:
+            check = replace(check, p=p)
+        may = check.verdict == "INCONCLUSIVE" or (check.verdict == "PASS" and draft.firm)
+        if may and draft.large and p is not None and p <= ALPHA:
+            seen = f"{check.seen}; worse, p = {p:.2g} after Holm's adjustment"
+            check = replace(check.decided("REGRESSION", seen), p=p)
+        elif check.verdict == "INCONCLUSIVE":
+            check = check.decided("INCONCLUSIVE", check.seen + draft.unsure)
+        checks.append(replace(check, items=()) if check.verdict == "PASS" else check)
+    return checks
+
+
+def _without_breaks(
+    checks: Sequence[Check], measured: Mapping[str, Scores], confirm: Confirm | None
+) -> list[Check]:
+    """Checks with the questions that broke; each suspect is asked again once."""
+    arms = {entry.metric: entry.breaks for entry in _GATES}
+    suspects = {
+        (check.name, check.against): breaks.suspects(measured[check.name], check.against)
+        for check in checks
+        if check.against and check.against in arms[check.name]
+    }
+    fresh: dict[str, Mapping[str, Sequence[float]]] = {}
+    for name in dict.fromkeys(name for name, _ in suspects):
+        of_either = [i for (metric, _), items in suspects.items() if metric == name for i in items]
+        if of_either and confirm:
+            fresh[name] = confirm(name, tuple(dict.fromkeys(of_either)))
+    return [
+        breaks.confirmed(check, measured[check.name], suspects[of], fresh.get(check.name, {}))
+        if (of := (check.name, check.against)) in suspects
+        else check
+        for check in checks
+    ]
+
+
+def _by_samples(check: Check) -> bool:
+    undecided = check.verdict == "INCONCLUSIVE" and check.name in _SAMPLED
+    return undecided and (check.estimate is not None or bool(check.items))
+
+
+def _summary(verdict: Verdict, checks: Sequence[Check]) -> str:
+    if verdict == "PASS":
+        idle = _listed([check for check in checks if check.passed is None])
+        passed = sum(check.passed is True for check in checks)
+        return f"All {passed} checks passed." + (f" Not gated: {idle}." if idle else "")
+    blamed = [check for check in checks if check.verdict == verdict]
+    starts = {
+        "INVALID": "The measurement failed, so there is no score:",
+        "REGRESSION": "The tuned model is worse than allowed:",
+        "INCONCLUSIVE": "The evidence does not decide:",
+    }
+    first = blamed[0]
+    than = f" against {ARM_WORDS[first.against]}" if first.against else ""
     return (
-        verdict,
-        summary,
-        [{"name": c.name, "rule": c.rule, "passed": c.passed, "seen": c.seen} for c in checks],
+        f"{starts[verdict]} {_listed(blamed)}. For {_words(first)}{than}: {first.seen.rstrip('.')}."
     )
 
 
-def _perplexity(metric: Metric, held_out: dict[Arm, list[float]]) -> _Check:
-    rule = "the tuned model's held-out perplexity is below the base's, with and without the prompt"
-    base, prompted, tuned = (metric.values[arm] for arm in ARMS)
-    if base is None or prompted is None or tuned is None:
-        return _Check("perplexity", rule, None, "there are no held-out rows", "INCONCLUSIVE")
-    better = sum(t < p for t, p in zip(held_out["tuned"], held_out["prompted"], strict=True))
-    seen = (
-        f"base {base:.1f}, prompted {prompted:.1f}, tuned {tuned:.1f};"
-        f" {better} of {metric.n} rows better"
-    )
-    if not all(map(_finite, (v for arm in ARMS for v in held_out[arm]))):
-        return _Check("perplexity", rule, None, "a likelihood is not a number", "INVALID")
-    if metric.n < MIN_ROWS:
-        few = f"only {metric.n} held-out rows, {MIN_ROWS} needed ({seen})"
-        return _Check("perplexity", rule, None, few, "INCONCLUSIVE")
-    return _Check("perplexity", rule, tuned < min(base, prompted), seen)
+def _listed(checks: Sequence[Check]) -> str:
+    return ", ".join(dict.fromkeys(map(_words, checks)))
 
 
-def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
-
-
-def _not_worse(metric: Metric, margin: float) -> _Check:
-    rule = f"at most {margin:.0%} below the better of base and prompted base"
-    if metric.ungraded > MAX_UNGRADED * metric.n * len(ARMS):
-        seen = f"{metric.ungraded} of {metric.n * len(ARMS)} answers could not be graded"
-        return _Check(metric.name, rule, None, seen, "INVALID")
-    tuned = metric.values["tuned"]
-    others = [v for v in (metric.values["base"], metric.values["prompted"]) if v is not None]
-    if tuned is None or not others:
-        return _Check(metric.name, rule, None, "nothing could be graded", "INVALID")
-    if metric.name == "accuracy" and tuned == max(others) == 0.0:
-        return _Check(
-            metric.name, rule, True, "no arm answered one right, so this check says nothing"
-        )
-    seen = f"tuned {tuned:.0%}, base {statistics.fmean(others[:1]):.0%}, prompted {others[-1]:.0%}"
-    return _Check(metric.name, rule, tuned >= max(others) - margin - 1e-9, seen)
-
-
-def _stops(metric: Metric, wanted: float) -> _Check:
-    tuned, base = metric.values["tuned"], metric.values["base"]
-    if tuned is None or base is None:
-        return _Check("stop_rate", "answers end by themselves", None, "no answers", "INCONCLUSIVE")
-    needed = min(wanted, base)
-    rule = f"at least {needed:.0%} of the answers end by themselves"
-    return _Check("stop_rate", rule, tuned >= needed - 1e-9, f"tuned {tuned:.0%}, base {base:.0%}")
+def _words(check: Check) -> str:
+    return check.name.replace("_", " ")

@@ -14,6 +14,7 @@ from factory.base import Base
 from factory.pairs import review
 from factory.pairs.review import Decisions
 from factory.persona import system_prompt
+from factory.releases import newest_promoted
 from factory.report import BuildReport, html, markdown
 from factory.run import Reached, Run
 from factory.spec import Spec
@@ -70,9 +71,11 @@ def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
     )
     scorecard = run.do(
         evaluate.STAGE, spec.evaluate, model=model, data=data, base=base, prompt=prompt,
-        graders=evaluate.versions(spec.evaluate.graders), **heard,
+        graders=evaluate.versions(spec.evaluate.graders), sampling=base.sampling(spec.serve),
+        previous=newest_promoted(run.store.root, spec.name, but=model.digest),
+        random_seed=spec.random_seed, **heard,
     )  # fmt: skip
-    if scorecard.card()["verdict"] == "PASS":
+    if scorecard.card()["verdict"] in release.RELEASED:
         papers = {"data": data, "adapter": adapter, "model": model, "scorecard": scorecard}
         run.publish(release.STAGE, spec.release, spec=spec, prompt=prompt, base=base, **papers)
 

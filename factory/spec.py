@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from factory.questions import Question
 from factory.section import TRANSPORT, Pattern, Section, Text
 from factory.teaching import Distill, Teacher
 
@@ -96,7 +97,7 @@ Rule = Annotated[
 ]
 
 
-# --- seeds and questions -----------------------------------------------------------------------
+# --- seeds -----------------------------------------------------------------------
 
 
 class Seed(Section):
@@ -110,24 +111,6 @@ class Seed(Section):
     """Optional material the instruction refers to; appended to it after a blank line."""
     history: tuple[tuple[str, str], ...] = ()
     """Earlier turns, oldest first, each `[user, assistant]`."""
-
-
-class NumberExpected(Section):
-    """The answer's last number is this one."""
-
-    number: float
-    """The right value."""
-    tolerance: float = Field(default=0.0, ge=0)
-    """Largest absolute difference that still counts as right."""
-
-
-class Question(Section):
-    """A held-out question; it is never trained on."""
-
-    ask: Text
-    """What the user asks."""
-    expect: Text | tuple[Text, ...] | NumberExpected | None = None
-    """Accepted answer, list of accepted answers, or `{number: 30}`; left out for open questions."""
 
 
 # --- stage sections ----------------------------------------------------------------------------
@@ -188,19 +171,52 @@ class Merge(Section):
     """Number of probe prompts."""
 
 
+class Margins(Section):
+    """How much worse than what it is compared with a model may be on each metric."""
+
+    perplexity: float = Field(default=0.25, gt=0, le=1)
+    """Of the persona's held-out answers: share of the gain over the base that may be lost again."""
+    plain: float = Field(default=0.3, gt=0)
+    """Of texts without the persona, in nats per token."""
+    style: float = Field(default=0.25, gt=0, le=1)
+    """Share of the style gained over the base that may be lost again."""
+    rules: float = Field(default=0.1, gt=0, le=1)
+    """Of the share of rules kept."""
+    relevance: float = Field(default=0.1, gt=0, le=1)
+    """Of the mean reciprocal rank."""
+    accuracy: float = Field(default=0.1, gt=0, le=1)
+    """Of the share of right answers."""
+    form: float = Field(default=0.1, gt=0, le=1)
+    """Of the share of answers that stop, say something, do not repeat, and keep the language."""
+    forgetting: float = Field(default=0.1, gt=0, le=1)
+    """Of the share passed in the forgetting suite."""
+    safety: float = Field(default=0.1, gt=0, le=1)
+    """Of the share passed in the safety suite."""
+    drift: float = Field(default=0.6, gt=0)
+    """Of the base's own answers to neutral questions, in nats per token."""
+
+
 class Evaluate(Section):
     """The scorecard and its gate."""
 
     graders: tuple[str, ...] = ("accuracy", "rules")
     """Graders (plug-ins) applied to every answer."""
+    suites: tuple[Literal["forgetting", "safety", "switch", "hold"], ...] = (
+        "forgetting", "safety", "switch", "hold",
+    )  # fmt: skip
+    """What is asked beside the persona's own questions."""
     max_new_tokens: int = Field(default=192, ge=8, le=4096)
     """Longest answer in tokens; an answer that reaches it did not stop by itself."""
-    accuracy_margin: float = Field(default=0.15, ge=0, le=1)
-    """How far accuracy may fall below the base before it counts as a regression."""
-    rules_margin: float = Field(default=0.05, ge=0, le=1)
-    """How far rule compliance may fall below the base before it counts as a regression."""
-    min_stop_rate: float = Field(default=0.8, ge=0, le=1)
-    """Share of answers that must end by themselves, unless the base's own share is lower."""
+    samples: int = Field(default=4, ge=1, le=64)
+    """Answers drawn per question and arm at the serving temperature, beside the greedy one."""
+    most_samples: int = Field(default=12, ge=1, le=64)
+    """The same after the one escalation of a run that was inconclusive."""
+    margins: Margins = Margins()
+    """How much worse counts as a regression."""
+    judge: Teacher | None = None
+    """A language model that also judges, with the fields of `teacher`; left out: none."""
+    inconclusive: Literal["block", "warn"] = "block"
+    """Whether a release whose evidence did not decide may be promoted."""
 
 
 class Release(Section):

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from factory import spec
+from factory import questions, spec
 from factory.errors import Problem
 from factory.section import section_of
 from factory.yamltree import Loc, dotted
@@ -62,7 +62,7 @@ _TYPES = {
     "too_long": "must be a pair: [user, assistant]",
     "model_type": "must be a mapping, that is, lines of `key: value`",
     "rule_kind": "is not a rule",
-    "expect_kind": "must be text, a list of texts, or {number: ...}",
+    "expect_kind": "must be text, a list of texts, or {number: ...} and the like",
 }
 _BOUNDS = {
     "greater_than": ("gt", "above"),
@@ -132,9 +132,10 @@ def _locate(
         if loc[:1] == ("rules",) and len(loc) > 2:
             loc = (*loc[:2], *loc[3:])
         elif loc[:1] == ("questions",) and loc[2:3] == ("expect",) and len(loc) > 3:
-            branch = str(loc[3]).split("[")[0]
+            tag = str(loc[3])  # `tuple[...]`, `function-after[..., str]`, or the name of a form
+            branch = tag.strip("]").split()[-1] if "Expected" in tag else tag.split("[")[0]
             value = _value(loc[:3], data)
-            wanted = "NumberExpected" if isinstance(value, dict) else "function-after"
+            wanted = questions.form(value).__name__ if isinstance(value, dict) else "function-after"
             if branch != ("tuple" if isinstance(value, list) else wanted):
                 continue
             if not isinstance(value, dict | list | str):
@@ -269,9 +270,9 @@ def _fields(loc: Loc, data: dict[str, Any]) -> Mapping[str, FieldInfo]:
         case ("seeds", int()):
             return spec.Seed.model_fields
         case ("questions", int()):
-            return spec.Question.model_fields
+            return questions.Question.model_fields
         case ("questions", int(), "expect"):
-            return spec.NumberExpected.model_fields
+            return questions.form(_value(loc, data)).model_fields
         case ("rules", int()):
             rule = _value(loc, data)
             kind = next((kind for kind in RULES if kind in rule), None)

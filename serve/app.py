@@ -63,7 +63,8 @@ def create_app(served: Mapping[str, Served], *, key: str | None) -> FastAPI:
         allow_origin_regex=None if key else LOCAL_ORIGINS,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["x-request-id", "x-persona-factory-release", "x-persona-factory-ungated",
+        expose_headers=["x-request-id", "x-persona-factory-release", "x-persona-factory-verdict",
+                        "x-persona-factory-ungated",
                         "x-persona-factory-clamped"],
     )  # fmt: skip
     return app

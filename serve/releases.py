@@ -24,7 +24,7 @@ class Admission:
 
 
 def find(root: Path, ref: str) -> Release:
-    """The release that NAME (the newest) or NAME@N means.
+    """The release that NAME (the newest that may be promoted) or NAME@N means.
 
     Its files are not looked at yet; `admit` does that.
 
@@ -33,7 +33,8 @@ def find(root: Path, ref: str) -> Release:
         ref: What the user wrote.
 
     Raises:
-        UsageError: If there is no such release; names the nearest and those that exist.
+        UsageError: If there is no such release, or none that may be promoted; names the nearest
+            and those that exist.
     """
     name, _, number = ref.partition("@")
     known = _known(root)
@@ -60,7 +61,30 @@ def find(root: Path, ref: str) -> Release:
             allowed=", ".join(f"{name}@{n}" for n in sorted(numbers)),
             hint=f"leave the number out to take the newest, {name}@{max(numbers)}",
         )
-    path = root / "releases" / name / str(int(number) if number else max(numbers))
+    if number:
+        return _opened(root / "releases" / name / str(int(number)))
+    newest = (_opened(root / "releases" / name / str(n)) for n in sorted(numbers, reverse=True))
+    promoted = next((one for one in newest if _promotable(one)), None)
+    if promoted is None:
+        raise UsageError(
+            f"no release of {name} was promoted: the evidence for each of them is inconclusive",
+            got=ref,
+            allowed=", ".join(f"{name}@{n}" for n in sorted(numbers)),
+            hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"
+            " such releases",
+        )
+    return promoted
+
+
+def _promotable(release: Release) -> bool:
+    """Whether its verdict was good enough; of a damaged one `admit` says what is wrong."""
+    try:
+        return bool(release.facts().get("promotable"))
+    except (OSError, ValueError):
+        return True
+
+
+def _opened(path: Path) -> Release:
     try:
         manifest = Manifest.model_validate_json((path / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -122,7 +146,8 @@ def _unproven(release: Release) -> list[str]:
     card, facts = release.card(), release.facts()
     weights = payload_digest(release.manifest.files, Model.payload)
     doubts = []
-    if card.get("verdict") != "PASS":
+    accepted = card.get("verdict") == "INCONCLUSIVE" and facts.get("promotable")
+    if card.get("verdict") != "PASS" and not accepted:
         doubts.append(f"its scorecard says {card.get('verdict')}")
     if not weights == facts.get("model_digest") == card.get("model_digest"):
         doubts.append("its scorecard is about other weights")

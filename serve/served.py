@@ -32,6 +32,8 @@ class Served:
     """When it was released, in seconds since 1970."""
     gated: bool
     """Whether answers come from weights that passed the gate."""
+    verdict: str
+    """The gate's: PASS, or INCONCLUSIVE where the persona file accepts it."""
     endpoint: Endpoint
     format: ChatFormat
 
@@ -44,7 +46,8 @@ class Served:
     def headers(self) -> dict[str, str]:
         """What every response about this persona says."""
         marked = {} if self.gated else {"x-persona-factory-ungated": "true"}
-        return {"x-persona-factory-release": self.ref, **marked}
+        said = {"x-persona-factory-release": self.ref, "x-persona-factory-verdict": self.verdict}
+        return {**said, **marked}
 
     @classmethod
     def of(
@@ -69,6 +72,7 @@ class Served:
             client_system=facts["client_system"],
             created=int(datetime.fromisoformat(facts["created"]).timestamp()),
             gated=gated,
+            verdict=facts["verdict"],
             endpoint=endpoint,
             format=format,
         )

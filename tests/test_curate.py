@@ -19,10 +19,11 @@ from ruamel.yaml import YAML
 from factory.artifacts import Dataset, read_jsonl
 from factory.contracts import Message
 from factory.errors import UsageError
+from factory.questions import Question
 from factory.rows.repair import mend
 from factory.rows.similarity import Index, differ, likeness, read, similarity
 from factory.rows.split import by_lineage
-from factory.spec import Curate, Question, Rule, Seed, Spec
+from factory.spec import Curate, Rule, Seed, Spec
 from factory.stages import curate, gather
 from factory.store import Store
 

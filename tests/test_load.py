@@ -76,7 +76,7 @@ MISTAKES = {
     "too small": ("merge: {probes: 1}\n", 14, "merge.probes", "at least 2", None),
     "too large": ("merge: {probes: 17}\n", 14, "merge.probes", "at most 16", None),
     "not above": ("curate: {lineage: 0.3}\n", 14, "curate.lineage", "above 0.3", None),
-    "not below": ("evaluate: {rules_margin: 2}\n", 14, "evaluate.rules_margin", "at most 1", None),
+    "not below": ("evaluate: {margins: {rules: 2}}\n", 14, "evaluate.margins.rules", "at most 1", None),
     "yes is no bool": ("curate: {language_check: yes}\n", 14, "curate.language_check", "true or", None),
     "misspelt choice": (
         "curate:\n  rule_breaks: rejct\n", 15, "curate.rule_breaks", "not one of", "`reject`",
@@ -175,6 +175,14 @@ EXPECTATIONS = {
     "number in a list": ("[five, 5]", "expect.2", "text", '"5"'),
     "misspelt number": ("{numbr: 5}", "expect.numbr", "unknown key", "`number`"),
     "number in quotes": ("{number: '5'}", "expect.number", "a number", "remove the quotes"),
+    "no such option": (
+        "{choice: C, options: {A: x, B: y}}",
+        "expect",
+        "must be one of A, B",
+        None,
+    ),
+    "broken pattern": ("{pattern: '('}", "expect.pattern", "regular expression", None),
+    "schema in text": ("{json_schema: object}", "expect.json_schema", "mapping", None),
     "negative tolerance": ("{number: 5, tolerance: -1}", "expect.tolerance", "at least 0", None),
 }
 

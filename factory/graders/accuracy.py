@@ -1,20 +1,19 @@
-"""Grades whether an answer holds the expected text or ends on the expected number."""
+"""Grades closed questions: the expected text, number, option, pattern, JSON value or refusal."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from factory.contracts import Case, Grade, GradingError, Reply
+from factory.graders.choice import chosen
+from factory.graders.closed import matches, mentions, schema_fault
 from factory.graders.numerals import last_number
-from factory.rows.words import CJK, denied
+from factory.graders.refusals import declines, refuses
 from factory.spec import Rule
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.S | re.I)
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
-_ACCENT = re.compile("[\u0300-\u036f]")
-_MARKS = re.compile(r"[*`]|(?<!\w)_+|_+(?!\w)|\\boxed|\\text|\\mathrm|[{}$\\]")
 
 
 class Accuracy:
@@ -22,7 +21,9 @@ class Accuracy:
 
     Accepted texts are looked for in any case, on word bounds (inside other text for Chinese,
     Japanese and Korean), whatever the Markdown around them; a mention right after "not" does not
-    count. A number is compared with the last number of the answer, in digits or in words.
+    count. A number is compared with the last number of the answer, in digits or in words. An option
+    is the one the answer settles on, a JSON value is the whole answer (a code fence aside), and an
+    expected refusal must be one: an empty answer neither refuses nor helps.
 
     Args:
         spec_rules: The persona's rules; not looked at.
@@ -30,7 +31,7 @@ class Accuracy:
     """
 
     name = "accuracy"
-    version = 1
+    version = 2
 
     def __init__(self, spec_rules: Sequence[Rule], language: str) -> None:
         self._language = language
@@ -43,20 +44,31 @@ class Accuracy:
         """Compare the reply with what is expected.
 
         Raises:
-            GradingError: If the question is an open one.
+            GradingError: If the question is an open one, or what is expected cannot be checked (a
+                broken pattern or schema, an unknown form).
         """
-        text = _THINKING.sub(" ", reply.text)
-        if case.expect is None:
+        text, expect = _THINKING.sub(" ", reply.text), case.expect
+        if expect is None:
             raise GradingError(f"question {case.id} has no expected answer")
-        if isinstance(case.expect, dict):
-            return self._grade_number(
-                case.expect["number"], case.expect.get("tolerance", 0.0), text
-            )
-        accepted = [case.expect] if isinstance(case.expect, str) else list(case.expect)
-        found = next((wanted for wanted in accepted if mentions(text, wanted)), None)
-        if found is not None:
-            return Grade(1.0, f'says "{found}"')
-        return Grade(0.0, "does not say " + " or ".join(f'"{wanted}"' for wanted in accepted))
+        if not isinstance(expect, dict):
+            return _grade_text([expect] if isinstance(expect, str) else expect, text)
+        form: Mapping[str, Any] = expect
+        match form:
+            case {"number": wanted}:
+                return self._grade_number(wanted, form.get("tolerance", 0.0), text)
+            case {"choice": wanted, "options": options}:
+                picked = chosen(text, options)
+                said = f"picks {picked}" if picked else "settles on no option"
+                return Grade(float(picked == wanted), f"{said}; expected {wanted}")
+            case {"pattern": pattern}:
+                found = matches(text, pattern)
+                return Grade(float(found), "as asked for" if found else "not as asked for")
+            case {"json_schema": schema}:
+                fault = schema_fault(text, schema)
+                return Grade(float(fault is None), fault or "JSON as asked for")
+            case {"refusal": bool() as wanted}:
+                return _grade_refusal(wanted, text)
+        raise GradingError(f"question {case.id} expects something unknown: {', '.join(form)}")
 
     def _grade_number(self, wanted: float, tolerance: float, text: str) -> Grade:
         found = last_number(text, self._language)
@@ -67,31 +79,18 @@ class Accuracy:
         return Grade(float(right), f"last number is {found:g}, expected {wanted:g}")
 
 
-def mentions(text: str, wanted: str) -> bool:
-    """Whether a text says a word or phrase without denying it in the same breath."""
-    text, wanted = _plain(text), _plain(wanted)
-    if not wanted:
-        return False
-    return any(not denied(text, m.start()) for m in _bounded(wanted).finditer(text))
+def _grade_text(accepted: Sequence[str], text: str) -> Grade:
+    found = next((wanted for wanted in accepted if mentions(text, wanted)), None)
+    if found is not None:
+        return Grade(1.0, f'says "{found}"')
+    return Grade(0.0, "does not say " + " or ".join(f'"{wanted}"' for wanted in accepted))
 
 
-def _bounded(wanted: str) -> re.Pattern[str]:
-    """Word bounds where the phrase has letters at its ends; digits may not run on as a number."""
-    body = re.escape(wanted).replace(r"\ ", r"\s+")
-    first, last = wanted[0], wanted[-1]
-    cjk = f"[{CJK}]"
-    before = "" if re.match(cjk, first) or not first.isalnum() else rf"(?<![^\W_{CJK}])"
-    after = "" if re.match(cjk, last) or not last.isalnum() else rf"(?![^\W_{CJK}])"
-    if first.isdigit():
-        before += r"(?<!\d[.,])(?<![-\u2212])"
-    if last.isdigit():
-        after += r"(?![.,]\d)"
-    return re.compile(before + body + after)
-
-
-def _plain(text: str) -> str:
-    """Text without Markdown, accents, width and case, with single blanks."""
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).replace("\u2019", "'")
-    text = _ACCENT.sub("", unicodedata.normalize("NFD", text))
-    text = unicodedata.normalize("NFC", _MARKS.sub("", text)).casefold()
-    return re.sub(r"\s+", " ", text).strip()
+def _grade_refusal(wanted: bool, text: str) -> Grade:
+    if not re.search(r"\w", text):
+        return Grade(0.0, "says nothing")
+    if wanted:
+        turned_down = declines(text)
+        return Grade(float(turned_down), "declines" if turned_down else "does not decline")
+    refused = refuses(text)
+    return Grade(float(not refused), "refuses" if refused else "does not refuse")

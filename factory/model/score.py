@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from factory.chat import Example
 from factory.contracts import Reply
+from factory.model.prefix import compute, padded, reuses, shared, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,11 @@ class Generated:
     stopped: bool
 
 
-def _padded(rows: Sequence[Sequence[int]], where: torch.device, left: bool) -> tuple[Any, Any]:
-    width = max(map(len, rows))
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for i, row in enumerate(rows):
-        span = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[i, span] = torch.tensor(row)
-        mask[i, span] = 1
-    return ids.to(where), mask.to(where)
+LOGITS = 2**27
+"""Logits computed at a time, tokens times vocabulary: half a GiB in fp32."""
+
+TOKENS = {"cpu": 512, "cuda": 8192}
+"""Tokens read at a time, padding included: a CPU is busy with few, and more only leave its cache."""
 
 
 @torch.no_grad()
@@ -48,40 +46,120 @@ def token_log_likelihoods(
     model: Any,
     rows: Sequence[Example],
     *,
-    batch: int = 8,
+    batch: int = 64,
     tick: Callable[[int], None] | None = None,
 ) -> list[LogLikelihood]:
     """Completion-only log-likelihood of every row, in the order given.
 
-    Rows are batched by length, padded on the right, and never cut. Log-probabilities are taken in
-    fp32 at the scored positions only.
+    What all rows begin with is computed once; the rest is batched by length, padded on the right,
+    and never cut. Logits are computed at the scored positions only, their logarithms in fp32. A
+    model that computes NaN has a likelihood of NaN.
 
     Args:
         model: A causal language model; its training mode is kept.
         rows: Tokenised rows; tokens with mask 1 are scored given all tokens before them.
-        batch: Rows per forward pass.
+        batch: Most rows of a forward pass; long ones are fewer.
         tick: Called with the number of finished rows.
     """
     was_training = model.training
     model.eval()
-    where = next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
+    ids = [row.input_ids for row in rows]
+    # The token before the first scored one stays with its row: its logits are the first needed.
+    length = shared(ids, [_first_scored(row) - 1 for row in rows])
+    cache = compute(model, ids[0][:length]) if length and reuses(model) else None
+    length = length if cache is not None else 0
     found: dict[int, LogLikelihood] = {}
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        ids, mask = _padded([rows[i].input_ids for i in chosen], where, left=False)
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        for k, i in enumerate(chosen):
-            on = torch.tensor(rows[i].loss_mask, dtype=torch.bool, device=where)
-            on[0] = False  # the first token has nothing before it
-            targets = ids[k, : len(on)][on]
-            before = logits[k, : len(on) - 1][on[1:]].float().log_softmax(-1)
-            total = before.gather(-1, targets[:, None]).double().sum().item()
-            found[i] = LogLikelihood(total, int(on.sum()))
+    device = next(model.parameters()).device.type
+    for chosen in _batches(
+        rows,
+        length,
+        most=batch,
+        readable=TOKENS.get(device, TOKENS["cuda"]),
+        scorable=LOGITS // int(model.config.get_text_config().vocab_size),
+    ):
+        kept = spread(cache, len(chosen)) if cache is not None else None
+        scored = _score(model, [rows[i] for i in chosen], length, kept)
+        found.update(zip(chosen, scored, strict=True))
         if tick:
-            tick(start + len(chosen))
+            tick(len(found))
     model.train(was_training)
     return [found[i] for i in range(len(rows))]
+
+
+def _first_scored(row: Example) -> int:
+    """Where the loss begins; the first token has nothing before it and is never scored."""
+    return next((k for k, on in enumerate(row.loss_mask) if on and k), len(row.loss_mask))
+
+
+def _batches(
+    rows: Sequence[Example], shared: int, *, most: int, readable: int, scorable: int
+) -> Iterator[list[int]]:
+    """Rows of like length, as many as fit all three limits (rows, tokens, tokens with logits)."""
+    chosen: list[int] = []
+    scored = 0
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids)):
+        own, width = sum(rows[i].loss_mask), len(rows[i].input_ids) - shared
+        full = len(chosen) == most or (len(chosen) + 1) * width > readable
+        if chosen and (full or scored + own > scorable):
+            yield chosen
+            chosen, scored = [], 0
+        chosen.append(i)
+        scored += own
+    if chosen:
+        yield chosen
+
+
+def _score(
+    model: Any, rows: Sequence[Example], length: int, cache: Any | None
+) -> list[LogLikelihood]:
+    """Score rows whose first `length` tokens are in the cache."""
+    where = next(model.parameters()).device
+    ids, mask = padded([row.input_ids[length:] for row in rows], where, left=False)
+    on, _ = padded([row.loss_mask[length:] for row in rows], where, left=False)
+    before = torch.zeros_like(on, dtype=torch.bool)  # positions whose logits are the scored tokens'
+    before[:, :-1] = on[:, 1:].bool()
+    if cache is not None:
+        mask = torch.cat([mask.new_ones(len(rows), length), mask], dim=1)
+    with head_sees(model, lambda hidden: hidden[before][None]):
+        logits = model(
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).logits
+    logits = logits[before] if logits.shape[:2] == before.shape else logits[0]
+    targets = ids[:, 1:][before[:, :-1]]
+    nats = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none").double()
+    counts = before.sum(-1).tolist()
+    return [
+        LogLikelihood(-part.sum().item(), count)
+        for part, count in zip(nats.split(counts), counts, strict=True)
+    ]
+
+
+@contextmanager
+def head_sees(model: Any, pick: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """Let the output layer compute logits for some positions only, within the model's own forward.
+
+    Whatever else the model does to its logits (scaling, capping) stays in place. A model that does
+    not name its output layer computes them all.
+
+    Args:
+        model: A causal language model.
+        pick: From hidden states, [rows, tokens, width], to the wanted ones, [1 or rows, wanted, width].
+    """
+    try:
+        head = model.get_output_embeddings()
+    except NotImplementedError:
+        head = None
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, inputs: (pick(inputs[0]), *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @torch.no_grad()
@@ -125,7 +203,7 @@ def _greedy(
     stop_ids: Sequence[int],
     max_new_tokens: int,
 ) -> list[Generated]:
-    ids, mask = _padded(prompts, where, left=True)
+    ids, mask = padded(prompts, where, left=True)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     stops = torch.tensor(sorted(stop_ids), device=where)
     alive = torch.ones(len(prompts), dtype=torch.bool, device=where)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from factory.report.facts import ARM_LABELS, BuildReport, arms
+from factory.report.facts import BuildReport, labels
+from factory.report.highlight import Piece, pieces
 from factory.report.words import spoken
 
 
@@ -27,6 +30,11 @@ class Card:
     arm: str
     label: str
     text: str
+    """The most likely answer."""
+    pieces: tuple[Piece, ...]
+    """The same, cut by what is typical of the persona and of plain answers."""
+    samples: tuple[str, ...]
+    """Answers drawn at the serving temperature."""
     tokens: int
     cut_off: bool
     marks: tuple[Mark, ...]
@@ -37,7 +45,8 @@ class Entry:
     """One question with the answers of all arms side by side."""
 
     id: str
-    is_row: bool
+    kind: str
+    """question, row, or the suite it comes from."""
     ask: str
     history: tuple[tuple[str, str], ...]
     """`(role, text)` of the earlier turns."""
@@ -47,42 +56,70 @@ class Entry:
     outcome: Literal["fixed", "broken", ""]
     """Whether tuning made a wrong answer right or a right one wrong."""
 
+    @property
+    def own(self) -> bool:
+        """Whether it is the persona's own question or row, not a suite's."""
+        return self.kind in ("question", "row")
+
+    def text(self, arm: str) -> str:
+        """What one arm answered; empty if it was not asked."""
+        return next((card.text for card in self.cards if card.arm == arm), "")
+
 
 def entries(report: BuildReport) -> list[Entry]:
-    """All questions and rows, in the order they were asked."""
-    names = arms(report)
+    """Everything that was asked, in order."""
+    names = labels(report)
     return [_entry(answer, names) for answer in report.answers]
 
 
-def _entry(answer: dict[str, Any], names: list[str]) -> Entry:
+def telling(found: Sequence[Entry], most: int) -> list[Entry]:
+    """The entries a person learns most from: what broke, what was fixed, open questions."""
+    rank = {"broken": 0, "fixed": 1, "": 2}
+    ranked = sorted(
+        (entry for entry in found if entry.own),
+        key=lambda entry: (rank[entry.outcome], entry.kind == "row", bool(entry.expect)),
+    )
+    # Not only repairs: half of the room belongs to the others, where the voice shows.
+    flipped = [entry for entry in ranked if entry.outcome]
+    others = [entry for entry in ranked if not entry.outcome]
+    room = max((most + 1) // 2, most - len(others))
+    return (flipped[:room] + others)[:most]
+
+
+def _entry(answer: Mapping[str, Any], names: Mapping[str, str]) -> Entry:
     given = answer.get("answers") or {}
-    cards = tuple(_card(arm, given[arm]) for arm in names if arm in given)
+    cards = tuple(_card(arm, label, given[arm]) for arm, label in names.items() if arm in given)
     return Entry(
         id=answer.get("id", ""),
-        is_row=answer.get("kind") == "row",
+        kind=answer.get("kind", ""),
         ask=answer.get("ask", ""),
         history=tuple(
             (turn.get("role", ""), turn.get("content", "")) for turn in answer.get("history") or []
         ),
-        expect=_expected(answer.get("expect")),
+        expect=expected(answer.get("expect")),
         reference=answer.get("reference") or "",
         cards=cards,
         outcome=_outcome(cards) if answer.get("expect") else "",
     )
 
 
-def _card(arm: str, answer: dict[str, Any]) -> Card:
+def _card(arm: str, label: str, answer: Mapping[str, Any]) -> Card:
+    whole = answer.get("text") or ""
+    text = whole.strip("\n")
+    before = len(whole) - len(whole.lstrip("\n"))
     return Card(
         arm=arm,
-        label=ARM_LABELS.get(arm, arm),
-        text=(answer.get("text") or "").strip("\n"),
+        label=label,
+        text=text,
+        pieces=pieces(text, answer.get("highlights") or [], before),
+        samples=tuple(sample.strip("\n") for sample in answer.get("samples") or []),
         tokens=int(answer.get("tokens") or 0),
         cut_off=answer.get("finish_reason") == "length",
         marks=tuple(_mark(name, grade) for name, grade in (answer.get("grades") or {}).items()),
     )
 
 
-def _mark(grader: str, grade: dict[str, Any]) -> Mark:
+def _mark(grader: str, grade: Mapping[str, Any]) -> Mark:
     value = grade.get("value")
     if value is None:  # ungraded is not zero (law 8)
         right, text = None, "not graded"
@@ -92,17 +129,30 @@ def _mark(grader: str, grade: dict[str, Any]) -> Mark:
     return Mark(spoken(grader), right, text, grade.get("reason") or "")
 
 
-def _expected(expect: Any) -> str:
-    if isinstance(expect, dict):
-        # Not shortened like a measurement: this is what the answer was held to.
-        text, off = f"{expect['number']:.12g}", expect.get("tolerance")
-        return f"{text} ± {off:.12g}" if off else text
-    if isinstance(expect, str):
-        return expect
-    return " / ".join(expect or [])
+def expected(expect: Any) -> str:
+    """What an answer was held to, in words; empty for an open question."""
+    match expect:
+        case None:
+            return ""
+        case str():
+            return expect
+        case {"number": wanted}:
+            # Not shortened like a measurement: this is what the answer was held to.
+            off = expect.get("tolerance")
+            return f"{wanted:.12g} ± {off:.12g}" if off else f"{wanted:.12g}"
+        case {"choice": letter, "options": options}:
+            return f"{letter}: {options.get(letter, '')}".rstrip(": ")
+        case {"pattern": pattern}:
+            return f"matches {pattern}"
+        case {"json_schema": schema}:
+            return f"JSON that follows {json.dumps(schema, ensure_ascii=False)}"
+        case {"refusal": refusal}:
+            return "a refusal" if refusal else "an answer, not a refusal"
+        case _:
+            return " / ".join(expect)
 
 
-def _outcome(cards: tuple[Card, ...]) -> Literal["fixed", "broken", ""]:
+def _outcome(cards: Sequence[Card]) -> Literal["fixed", "broken", ""]:
     right = {
         card.arm: mark.right for card in cards for mark in card.marks if mark.grader == "accuracy"
     }

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from factory.report.advice import next_steps
 from factory.report.answers import Card, Entry, Mark, entries
-from factory.report.facts import ARM_LABELS, BuildReport, arms, curve_words, gates, metric_rows
+from factory.report.evidence import decided, numbers, skills, spoken_voice, why
+from factory.report.facts import BuildReport, curve_words
 from factory.report.fate import Reason, closest, fates, groups, sizes
 from factory.report.markup import code, escape, inline, quote, table
 from factory.report.record import flat, legs, proof_notes, settings, stage_rows
@@ -20,16 +21,21 @@ LONGEST_TITLE = 100
 def markdown(report: BuildReport) -> str:
     """The whole report; everything a model or a data file wrote is inert in it."""
     report = report.cleaned()
+    found = entries(report)
     made = f"Base {inline(report.base)} · {inline(report.created)}"
     parts = [
         f"# {inline(report.name)}: {inline(report.verdict)}",
         f"**{report.headline}**",
         escape(report.summary),
+        why(report),
         escape(report.description),
         made + (f" · release {inline(report.release['number'])}" if report.release else ""),
         *_next(report),
-        *_numbers(report),
-        *_answers(report),
+        *decided(report),
+        *numbers(report),
+        *_answers(report, found),
+        *spoken_voice(report),
+        *skills(report, found),
         *_data(report),
         *_training(report),
         *_proof(report),
@@ -56,31 +62,11 @@ def _next(report: BuildReport) -> Iterator[str]:
     )
 
 
-def _numbers(report: BuildReport) -> Iterator[str]:
-    if rows := metric_rows(report):
-        names = arms(report)
-        yield _title(report, "Numbers")
-        labels = [ARM_LABELS.get(arm, inline(arm)) for arm in names]
-        yield table(
-            ["metric", *labels, "tuned against base", "n", "note"],
-            (
-                [row.label, *(row.text(arm) for arm in names), row.comparison, row.n, row.note]
-                for row in rows
-            ),
-        )
-    if found := gates(report):
-        marks = {True: "✓ held", False: "✗ failed", None: "? undecided"}
-        yield _title(report, "Gates")
-        yield table(
-            ["gate", "result", "required", "seen"],
-            ([gate.name, marks[gate.passed], gate.rule, gate.seen] for gate in found),
-        )
-
-
-def _answers(report: BuildReport) -> Iterator[str]:
-    if report.answers:
+def _answers(report: BuildReport, found: list[Entry]) -> Iterator[str]:
+    own = [entry for entry in found if entry.own]
+    if own:
         yield _title(report, "Answers side by side")
-    for entry in entries(report):
+    for entry in own:
         yield from _entry(entry)
 
 
@@ -191,3 +177,5 @@ def _record(report: BuildReport) -> Iterator[str]:
         yield inline(" · ".join(f"{name} {value}" for name, value in versions))
     if digest := report.scorecard.get("model_digest"):
         yield f"Model digest {code(digest)}"
+    if same := flat(report.scorecard.get("comparable") or {}):
+        yield inline("Comparable with scorecards of: " + ", ".join(f"{k} {v}" for k, v in same))

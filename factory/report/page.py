@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from factory.report import fate, record
+from factory.report import fate, record, voice
 from factory.report.advice import next_steps
 from factory.report.answers import entries
 from factory.report.curve import read_curve, svg
-from factory.report.facts import ARM_LABELS, BuildReport, arms, curve_words, gates, metric_rows
+from factory.report.facts import BuildReport, curve_words, labels
+from factory.report.forest import LAYOUTS, forest
+from factory.report.gates import gates, reasons, sight, tools
+from factory.report.metrics import metric_rows, strata
+from factory.report.opinions import opinions
+from factory.report.suites import suites
 from factory.report.teaching import summary
 from factory.report.words import heading, plural
 
@@ -33,39 +40,86 @@ def html(report: BuildReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = read_curve(report.metrics)
-    found = entries(report)
-    questions = [entry for entry in found if not entry.is_row]
     return environment.get_template("page.html.j2").render(
         report=report,
-        arms=[(arm, ARM_LABELS.get(arm, arm)) for arm in arms(report)],
-        metrics=metric_rows(report),
-        gates=gates(report),
-        shown=questions[:SHOWN],
-        folded=[
+        card=report.scorecard,
+        curve=curve_words(report),
+        next_steps=next_steps(report),
+        heading=lambda title: heading(title, report.language),
+        plural=plural,
+        **_evidence(report),
+        **_answers(report),
+        **_data(report),
+        **_making(report),
+        **_drawings(report, Markup),
+    )
+
+
+def _evidence(report: BuildReport) -> dict[str, Any]:
+    return {
+        "arms": list(labels(report).items()),
+        "reasons": reasons(report),
+        "gates": gates(report),
+        "tools": tools(report),
+        "sight": sight(report),
+        "metrics": metric_rows(report),
+        "strata": strata(report),
+        "style": voice.style_words(report),
+        "features": voice.features(report),
+        "hold": voice.hold(report),
+        "tics": voice.tics(report),
+        "opinions": opinions(report),
+    }
+
+
+def _answers(report: BuildReport) -> dict[str, Any]:
+    found = entries(report)
+    questions = [entry for entry in found if entry.kind == "question"]
+    return {
+        "shown": questions[:SHOWN],
+        "folded": [
             (plural(len(group), noun), group)
             for noun, group in (
                 ("more question", questions[SHOWN:]),
-                ("held-out row", [entry for entry in found if entry.is_row]),
+                ("held-out row", [entry for entry in found if entry.kind == "row"]),
+                ("turn of long conversations", [e for e in found if e.kind == "hold"]),
             )
             if group
         ],
-        teaching=report.dataset.get("teaching"),
-        taught=summary(report.dataset["teaching"]) if report.dataset.get("teaching") else [],
-        fates=fate.fates(report.dataset),
-        groups=fate.groups(report.dataset),
-        closest=fate.closest(report.dataset),
-        sizes=fate.sizes(report.dataset),
-        splits=record.flat(report.dataset.get("splits") or {}),
-        curve=curve_words(report),
-        settings=record.settings(report.plan),
-        legs=record.legs(report.certificate),
-        notes=record.proof_notes(report.certificate),
-        steps=record.stage_rows(report),
-        versions=record.flat(report.scorecard.get("versions") or {}),
-        next_steps=next_steps(report),
-        # Safe as they are: `svg` puts numbers into its markup and nothing else.
-        curves=[(name, Markup(svg(drawn, *size))) for name, size in SIZES.items() if drawn.points],
-        heading=lambda title: heading(title, report.language),
-        plural=plural,
-    )
+        "highlighted": any(
+            piece.tone for entry in found for card in entry.cards for piece in card.pieces
+        ),
+        "suites": suites(found),
+    }
+
+
+def _data(report: BuildReport) -> dict[str, Any]:
+    teaching = report.dataset.get("teaching")
+    return {
+        "teaching": teaching,
+        "taught": summary(teaching) if teaching else [],
+        "fates": fate.fates(report.dataset),
+        "groups": fate.groups(report.dataset),
+        "closest": fate.closest(report.dataset),
+        "sizes": fate.sizes(report.dataset),
+        "splits": record.flat(report.dataset.get("splits") or {}),
+    }
+
+
+def _making(report: BuildReport) -> dict[str, Any]:
+    return {
+        "settings": record.settings(report.plan),
+        "legs": record.legs(report.certificate),
+        "notes": record.proof_notes(report.certificate),
+        "steps": record.stage_rows(report),
+        "versions": record.flat(report.scorecard.get("versions") or {}),
+        "comparable": record.flat(report.scorecard.get("comparable") or {}),
+    }
+
+
+def _drawings(report: BuildReport, safe: Callable[[str], str]) -> dict[str, Any]:
+    """The curve's markup holds numbers only, the forest's escapes its texts: both are safe."""
+    curve, found = read_curve(report.metrics), gates(report)
+    forests = [(size, safe(drawn)) for size in LAYOUTS if (drawn := forest(found, size))]
+    curves = [(name, safe(svg(curve, *size))) for name, size in SIZES.items() if curve.points]
+    return {"curves": curves, "forests": forests}

@@ -11,17 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from factory.report.advice import next_steps
-from factory.report.answers import Card, Entry, Mark, entries
-from factory.report.facts import (
-    ARM_LABELS,
-    BuildReport,
-    MetricRow,
-    arms,
-    curve_words,
-    gates,
-    metric_rows,
-)
-from factory.report.words import plural
+from factory.report.answers import Card, Entry, Mark, entries, telling
+from factory.report.facts import BuildReport, arms, curve_words, labels
+from factory.report.gates import Result, gates, reasons, sight, tools
+from factory.report.metrics import metric_rows
+from factory.report.words import NOTHING, plural
 
 SHOWN = 5
 """Questions shown in the terminal; all of them are in the files."""
@@ -31,6 +25,10 @@ LONGEST = 280
 
 VERDICT_STYLES = {"PASS": "green", "REGRESSION": "red", "INCONCLUSIVE": "yellow"}
 _JUDGEMENT_STYLES = {"better": "green", "worse": "red"}
+_RESULT_STYLES: dict[Result, str] = {
+    "held": "green", "failed": "red", "undecided": "yellow", "invalid": "magenta",
+    "not gated": "dim",
+}  # fmt: skip
 
 
 def terminal(report: BuildReport) -> RenderableType:
@@ -41,29 +39,19 @@ def terminal(report: BuildReport) -> RenderableType:
     chosen = telling(found, SHOWN)
     for entry in chosen:
         parts += [_question(entry), _side_by_side(entry), Text()]
-    if len(found) > len(chosen):
+    own = sum(entry.own for entry in found)
+    if own > len(chosen):
         parts += [
-            Text(f"{len(chosen)} of {len(found)} shown; all are in the report files.", "dim"),
+            Text(f"{len(chosen)} of {own} shown; all are in the report files.", "dim"),
             Text(),
         ]
     if report.scorecard.get("metrics"):
         parts.append(_metrics(report))
     if report.scorecard.get("gates"):
         parts.append(_gates(report))
+    if found_broken := _broken_tools(report):
+        parts.append(found_broken)
     return Group(*parts, _verdict(report))
-
-
-def telling(found: list[Entry], most: int) -> list[Entry]:
-    """The entries a person learns most from: what broke, what was fixed, open questions."""
-    rank = {"broken": 0, "fixed": 1, "": 2}
-    ranked = sorted(
-        found, key=lambda entry: (rank[entry.outcome], entry.is_row, bool(entry.expect))
-    )
-    # Not only repairs: half of the room belongs to the others, where the voice shows.
-    flipped = [entry for entry in ranked if entry.outcome]
-    others = [entry for entry in ranked if not entry.outcome]
-    room = max((most + 1) // 2, most - len(others))
-    return (flipped[:room] + others)[:most]
 
 
 def _question(entry: Entry) -> Text:
@@ -113,30 +101,53 @@ def _judged(mark: Mark) -> Text:
 def _metrics(report: BuildReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
-    for arm in arms(report):
-        table.add_column(Text(ARM_LABELS.get(arm, arm)), justify="right")
+    for label in labels(report).values():
+        table.add_column(Text(label), justify="right")
     table.add_column("tuned against base")
+    table.add_column("noise", justify="right", style="dim")
     table.add_column("n", justify="right", style="dim")
     for row in metric_rows(report):
         table.add_row(
-            Text(row.label), *(Text(row.text(arm)) for arm in arms(report)), _comparison(row), row.n
+            Text(row.label),
+            *(Text(row.text(arm)) for arm in arms(report)),
+            Text(row.comparison, _JUDGEMENT_STYLES.get(row.judgement, "")),
+            Text(row.spread),
+            row.n,
+            style="" if row.gates else "dim",
         )
     return table
 
 
-def _comparison(row: MetricRow) -> Text:
-    return Text(row.comparison, _JUDGEMENT_STYLES.get(row.judgement, ""))
-
-
 def _gates(report: BuildReport) -> Table:
-    signs = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("?", "yellow")}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    table.add_column("gate", no_wrap=True)
-    table.add_column("required")
-    table.add_column("seen")
+    table.add_column("gate")
+    table.add_column("difference (interval)")
+    table.add_column("allowed loss", justify="right")
+    table.add_column("n", justify="right", style="dim")
     for gate in gates(report):
-        table.add_row(signs[gate.passed], Text(gate.name), Text(gate.rule), Text(gate.seen))
+        table.add_row(
+            Text(gate.sign, _RESULT_STYLES[gate.result]),
+            Text(gate.title),
+            # A gate without a difference says in its own words what it saw.
+            Text(gate.difference or gate.seen, _RESULT_STYLES[gate.result]),
+            Text(gate.allowed),
+            NOTHING if gate.n is None else f"{gate.n:,}",
+        )
+    return table
+
+
+def _broken_tools(report: BuildReport) -> Table | None:
+    broken = [tool for tool in tools(report) if tool.passed is not True]
+    if not broken:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("instrument")
+    table.add_column("seen")
+    for tool in broken:
+        style = "red" if tool.passed is False else "dim"
+        table.add_row(Text(tool.sign, style), Text(tool.label), Text(tool.seen))
     return table
 
 
@@ -159,6 +170,9 @@ def _verdict(report: BuildReport) -> Panel:
 def _told(report: BuildReport) -> Iterator[str]:
     if report.summary:
         yield report.summary
+    yield from reasons(report)
+    if line := sight(report):
+        yield line
     curve = curve_words(report)
     if curve.verdict:
         yield f"Loss curve: {curve.verdict}. {curve.explanation}".rstrip()

@@ -16,9 +16,11 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 HEADINGS_ZH = {
     "What to do next": "下一步",
-    "Answers side by side": "回答对比",
+    "Why this verdict": "判定依据",
     "Numbers": "指标",
-    "Gates": "关卡",
+    "Answers side by side": "回答对比",
+    "The voice": "语气",
+    "Skills and safety": "能力与安全",
     "Data": "数据",
     "Training": "训练",
     "Proof of the merge": "合并校验",
@@ -65,10 +67,29 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
 
 
-def with_unit(value: float | None, unit: str = "") -> str:
-    """A value followed by its unit, if it has one that is not in the number already."""
-    text = number(value, unit)
-    return text if text == NOTHING or unit in ("", "share") else f"{text} {unit}"
+def signed(value: float | None, unit: str = "") -> str:
+    """A difference with its sign; shares differ in percentage points."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    size = abs(value)
+    if unit == "share":
+        text = f"{math.floor(100 * size + 0.5)}"
+    else:
+        text = f"{size:.2f}" if size < 10 else number(size)
+    if not text.strip("0."):
+        return "0"
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + text
+
+
+def amount(value: float | None, unit: str = "", *, sign: bool = False) -> str:
+    """A difference with its unit: `3 points`, `+1 point`, `0.61 nats`."""
+    text = signed(value, unit)
+    if text == NOTHING:
+        return text
+    name = {"share": "points", "nats per token": "nats"}.get(unit, unit)
+    if name == "points" and text[1:] == "1":
+        name = "point"
+    return f"{text if sign else text.removeprefix('+')} {name}".rstrip()
 
 
 def duration(seconds: float) -> str:

@@ -11,9 +11,10 @@ from typing import IO, Any
 from factory.artifacts import Dataset, Pairs, Row, Rows, write_json, write_jsonl
 from factory.contracts import Message, Progress
 from factory.pairs.review import Decisions, applied
+from factory.questions import Question
 from factory.rows import account
 from factory.rows.examine import Base, Entry, Examiner
-from factory.spec import Curate, Question, Rule
+from factory.spec import Curate, Rule
 from factory.store import Stage
 
 _REPORT_EVERY = 200

@@ -21,7 +21,8 @@ from factory.pairs.calls import Caller
 from factory.pairs.cells import Cell
 from factory.pairs.ledger import Ledger
 from factory.pairs.writing import Account, Pair, Writer
-from factory.spec import Question, Rule, Seed, Spec
+from factory.questions import Question
+from factory.spec import Rule, Seed, Spec
 from factory.store import Stage, home
 from factory.teaching import Distill, Teacher
 

@@ -18,7 +18,11 @@ from factory.spec import Release as ReleaseConfig
 from factory.spec import Spec
 from factory.store import Stage
 
-SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+SPLITS = ("train", "validation", "test")
+"""The rows travel with the release, so that it can be judged again anywhere."""
+
+RELEASED = ("PASS", "INCONCLUSIVE")
+"""Verdicts that make a release; what the second kind may be used for, `promotable` says."""
 
 
 def run(
@@ -39,10 +43,11 @@ def run(
     """Link weights and papers into one folder.
 
     Raises:
-        InstrumentInvalid: If the scorecard is not a PASS for exactly these weights (law 9).
+        InstrumentInvalid: If the scorecard is of other weights, or neither PASS nor INCONCLUSIVE
+            (law 9).
     """
     card = scorecard.card()
-    if card["verdict"] != "PASS" or card["model_digest"] != model.digest:
+    if card["verdict"] not in RELEASED or card["model_digest"] != model.digest:
         raise InstrumentInvalid(
             "only a model that passed is released",
             got=f"verdict {card['verdict']} for weights {card['model_digest'][:12]}",
@@ -61,11 +66,10 @@ def run(
         (adapter.path / "curve.json", "curve.json"),
         (adapter.path / "loss.png", "loss.png"),
         (data.path / "report.json", "data.json"),
+        *((data.path / f"{name}.jsonl", f"evaluation/{name}.jsonl") for name in SPLITS),
     ):
         _place(source, out / name)
     write_json(out / "persona.json", spec.model_dump(mode="json"))
-    sampling = {k: base.generation[k] for k in SAMPLING if base.generation.get(k) is not None}
-    chosen = {"temperature": spec.serve.temperature, "top_p": spec.serve.top_p}
     facts = {
         "name": spec.name,
         "number": number,
@@ -74,10 +78,12 @@ def run(
         "base": {"name": base.name, "revision": base.revision, "digest": base.digest},
         "prompt": prompt,
         "window": base.window,
-        "sampling": {**sampling, **{k: v for k, v in chosen.items() if v is not None}},
+        "sampling": base.sampling(spec.serve),
         "max_tokens": spec.serve.max_tokens,
         "client_system": spec.serve.client_system,
         "engine": spec.serve.engine,
+        "verdict": card["verdict"],
+        "promotable": card["verdict"] == "PASS" or spec.evaluate.inconclusive == "warn",
         "model_digest": model.digest,
         "adapter_digest": adapter.digest,
         "template_sha256": base.format.template_sha256,

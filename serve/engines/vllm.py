@@ -26,6 +26,9 @@ from serve.engines.vllm_log import failure
 GPU_SHARE = 0.85
 """Part of a GPU's memory that is given to vLLM."""
 
+BATCHED_TOKENS = 4096
+"""Prompt tokens a CPU works on in one step; at least one whole window."""
+
 
 class VllmEngine:
     """Serves a model with vLLM.
@@ -155,6 +158,10 @@ def _flags(
     switches = ["--disable-fastapi-docs", "--disable-log-stats", "--disable-uvicorn-access-log"]
     if on_cpu:
         flags["--distributed-executor-backend"] = "uni"
+        # A prompt read in parts whose request has a seed ends vLLM 0.32 on a CPU ("CPU Generator does
+        # not use offset"): anyone could stop the endpoint with a few long seeded requests at once.
+        switches.append("--no-enable-chunked-prefill")
+        flags["--max-num-batched-tokens"] = max(window, BATCHED_TOKENS)
     else:
         flags["--gpu-memory-utilization"] = round(GPU_SHARE * options.get("memory_share", 1), 3)
     if on_cpu or options.get("eager", True):

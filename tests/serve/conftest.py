@@ -90,6 +90,8 @@ def make_release(
         "client_system": "append",
         "engine": "auto",
         "model_digest": digest,
+        "verdict": verdict,
+        "promotable": verdict != "INCONCLUSIVE",
         "template_sha256": ChatFormat.load(model_dir).template_sha256,
         "created": "2026-01-02T03:04:05+00:00",
         "eos_token_ids": [ChatFormat.load(model_dir).stop_id],

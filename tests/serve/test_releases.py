@@ -132,3 +132,26 @@ def test_ungated_weights_are_served_only_on_demand_and_marked_everywhere(
             httpx.get(f"{url}/nothing"),
         ):
             assert response.headers["x-persona-factory-ungated"] == "true"
+
+
+def test_the_newest_release_that_was_promoted_is_served(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    release(number=1)
+    release(number=2, verdict="INCONCLUSIVE")
+    assert find(factory_home, "brief").number == 1
+    with pytest.raises(FactoryError, match="INCONCLUSIVE"):
+        admit(find(factory_home, "brief@2"), allow_ungated=False)
+    # `inconclusive: warn` in the persona file
+    release(number=3, verdict="INCONCLUSIVE", promotable=True)
+    newest = find(factory_home, "brief")
+    assert newest.number == 3
+    assert admit(newest, allow_ungated=False).gated
+
+
+def test_a_persona_without_any_promoted_release_is_not_served(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    release(number=1, verdict="INCONCLUSIVE")
+    with pytest.raises(UsageError, match="inconclusive"):
+        find(factory_home, "brief")

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def test_a_release_is_served_by_vllm(factory_home: Path, serve: Serve) -> None:
             listed = [model.id for model in client.models.list()]
             assert listed == ["brief"]
         _nothing_leaks(url)
+        _long_seeded_requests_at_once(url)
         limits = {"model": "brief", "messages": ask("Tell me a story"), "max_tokens": 9999}
         clamped = httpx.post(f"{url}/v1/chat/completions", json=limits, timeout=120)
         assert clamped.status_code == 200
@@ -78,6 +80,18 @@ def _nothing_leaks(url: str) -> None:
         assert response.status_code == 200
         for word in (CANARY, "token_ids", "prompt_logprobs", "brief@"):
             assert word not in response.text
+
+
+def _long_seeded_requests_at_once(url: str) -> None:
+    """More prompt tokens than are worked on in one step, and a seed, once ended the engine."""
+    long = "Tell me about tea, and then about coffee. " * 60
+
+    def send(seed: int) -> int:
+        body = {"model": "brief", "messages": ask(long), "max_tokens": 4, "seed": seed}
+        return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=300).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(send, range(16))) == [200] * 16
 
 
 def _children() -> list[int]:

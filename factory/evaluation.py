@@ -1,0 +1,212 @@
+"""`factory eval`: gates a release again, beside another release, a folder, an endpoint or a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from factory import plugins
+from factory.artifacts import Release, hash_folder, hash_json, read_json, read_jsonl, write_json
+from factory.base import Base, resolve
+from factory.contracts import Grader, Progress
+from factory.errors import UsageError
+from factory.releases import newest_promoted, release_of
+from factory.report import BuildReport
+from factory.spec import Spec
+from factory.suite import comparable
+from factory.suite.cache import Cache
+from factory.suite.endpoint import Endpoint
+from factory.suite.material import Material, material
+
+CACHE = "measured.sqlite"
+
+RECORD = 1
+"""Version of a record's form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a model once scored, item by item; written down on purpose, and never changed."""
+
+    label: str
+    keys: Mapping[str, Any]
+    """What must be equal before anything is compared with it."""
+    values: Mapping[str, Mapping[str, list[float]]]
+    """Metric -> item -> values."""
+
+
+def evaluate(
+    root: Path, ref: str, *, against: str, model: str | None, progress: Progress
+) -> tuple[BuildReport, dict[str, Any]]:
+    """Measure a release again and let the gate decide.
+
+    Args:
+        root: `$FACTORY_HOME`.
+        ref: NAME (the newest release) or NAME@N.
+        against: `promoted`, `base`, NAME@N, a model folder, `URL` or `URL#MODEL`, or a record's file.
+        model: A model folder or `URL[#MODEL]` to judge in the place of the release's own weights.
+        progress: Told how far it is.
+
+    Returns:
+        The report, and the record of the judged model.
+
+    Raises:
+        UsageError: If something named does not exist, or is not comparable; says in what.
+    """
+    release = release_of(root, ref)
+    facts = release.facts()
+    spec = Spec.model_validate(read_json(release.path / "persona.json"))
+    base = _base(facts, release)
+    rows = {
+        name: list(read_jsonl(release.path / "evaluation" / f"{name}.jsonl"))
+        for name in ("train", "validation", "test")
+    }
+    asked = material(
+        spec.questions, rows["test"], rows["validation"], rows["train"],
+        language=spec.language, suites=spec.evaluate.suites,
+    )  # fmt: skip
+    graders = {name: plugins.load("graders", name).version for name in spec.evaluate.graders}
+    keys = comparable.keys(asked, base, facts["sampling"], graders, spec.evaluate, spec.language)
+    record = read_record(Path(against), keys) if against.endswith(".json") else None
+    progress(note="loading torch")
+    from factory.model.examine import Local, Persona, examine
+
+    def place(text: str) -> Local | Endpoint:
+        if re.match("https?://", text):
+            return Endpoint.parse(text)
+        if re.fullmatch(r"[^/]+@\d+", text):
+            return Local.of(release_of(root, text))
+        return Local(Path(text).name, *_weights(Path(text)), facts["prompt"])
+
+    candidate = place(model) if model else Local.of(release)
+    previous: Local | Endpoint | None = None
+    if against == "promoted":
+        digest = candidate.digest if isinstance(candidate, Local) else ""
+        found = newest_promoted(root, spec.name, but=digest)
+        previous = Local.of(found) if found else None
+    elif against != "base" and record is None:
+        previous = place(against)
+    plugged: list[Grader] = [plugins.load("graders", g)(spec.rules, spec.language) for g in graders]
+    with Cache(root / CACHE) as cache:
+        card, answers, values = examine(
+            spec.evaluate,
+            asked,
+            Persona(
+                facts["prompt"], spec.rules, spec.language, facts["sampling"], spec.random_seed
+            ),
+            base=base,
+            candidate=candidate,
+            previous=previous,
+            record=(record.label, record.values) if record else None,
+            graders=plugged,
+            cache=cache,
+            progress=progress,
+        )
+    card["model_digest"] = candidate.digest if isinstance(candidate, Local) else None
+    card["template_sha256"], card["graders"] = facts["template_sha256"], graders
+    card["comparable"], card["counts"] = keys, counts(spec, asked)
+    return _report(release, spec, base, card, answers), {
+        "version": RECORD, "label": candidate.label, "keys": keys, "values": values,
+    }  # fmt: skip
+
+
+def counts(spec: Spec, asked: Material) -> dict[str, int]:
+    """How much was asked and read."""
+    return {
+        "questions": len(spec.questions),
+        "expected": sum(q.expect is not None for q in spec.questions),
+        "rows": len(asked.held_out),
+        "suites": len(asked.suites),
+    }
+
+
+def bless(file: Path, record: Mapping[str, Any]) -> None:
+    """Write a record down; one that is there is never overwritten.
+
+    Raises:
+        UsageError: If the file exists.
+    """
+    if file.exists():
+        raise UsageError(
+            "this record exists, and records do not drift",
+            where=str(file),
+            hint="remove it yourself, or bless under another name",
+        )
+    write_json(file, {**record, "blessed": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def read_record(file: Path, keys: Mapping[str, Any]) -> Record:
+    """A record, if it may be compared.
+
+    Raises:
+        UsageError: If it is none, or was measured otherwise; names every key that differs.
+    """
+    try:
+        found = read_json(file)
+        record = Record(str(found["label"]), found["keys"], found["values"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            "this is not a record of an evaluation",
+            where=str(file),
+            got=str(error)[:200] or type(error).__name__,
+            hint="`factory eval NAME --bless FILE` writes one",
+        ) from error
+    if different := comparable.differences(record.keys, keys):
+        raise UsageError(
+            "this record was measured otherwise, so it says nothing about this model",
+            where=str(file),
+            got="; ".join(different),
+            allowed="equal questions, suites, rows, base, template, sampling, scorers and engine",
+            hint="bless a new record, or compare with the release itself: --against NAME@N",
+        )
+    return record
+
+
+def _base(facts: Mapping[str, Any], release: Release) -> Base:
+    base = resolve(facts["base"]["name"], beside=release.path, weights=True)
+    if base.digest != facts["base"]["digest"]:
+        raise UsageError(
+            "the base is not the one this release was tuned from",
+            where=str(base.folder),
+            got=f"digest {base.digest[:16]}",
+            allowed=f"digest {facts['base']['digest'][:16]}",
+            hint="bring the old base back, or build the persona again on the new one",
+        )
+    return base
+
+
+def _weights(folder: Path) -> tuple[Path, str]:
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            "this is no model folder",
+            where=str(folder),
+            allowed="a Hugging Face folder with config.json and safetensors, NAME@N, or a URL",
+        )
+    return folder, hash_json({k: v.sha256 for k, v in hash_folder(folder).items()})
+
+
+def _report(
+    release: Release, spec: Spec, base: Base, card: dict[str, Any], answers: list[dict[str, Any]]
+) -> BuildReport:
+    path = release.path
+    return BuildReport(
+        name=spec.name,
+        description=spec.description,
+        base=base.name,
+        language=spec.language,
+        verdict=card["verdict"],
+        scorecard=card | {"versions": release.facts()["versions"]},
+        answers=answers,
+        dataset=read_json(path / "data.json"),
+        plan=read_json(path / "plan.json"),
+        curve=read_json(path / "curve.json"),
+        certificate=read_json(path / "certificate.json"),
+        metrics=list(read_jsonl(path / "metrics.jsonl")),
+        stages=[],
+        release={"number": release.number, "path": str(path)},
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )

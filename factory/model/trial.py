@@ -1,0 +1,243 @@
+"""One evaluation: every arm is measured, scored and put before the gate; escalated once if undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from factory.contracts import Case, Grader, Progress
+from factory.gate import Decision, gate
+from factory.model.measure import (
+    CHUNK,
+    Draw,
+    answer,
+    answer_suites,
+    fresh,
+    neutral_answers,
+    plain_answers,
+    read,
+)
+from factory.model.sample import Sampling
+from factory.model.subject import Subject
+from factory.spec import Evaluate, Rule
+from factory.suite.burrows import Burrows
+from factory.suite.endpoint import EndpointSubject
+from factory.suite.judge import Judged
+from factory.suite.material import Material, row_case
+from factory.suite.panel import Panel
+from factory.suite.planted import planted
+from factory.suite.scores import Answers, Instrument, Measured, Scores
+from factory.suite.sound import sound
+from factory.suite.style import StyleScorer, TooFewTexts
+
+CONFIRMED_BY = 5
+"""Fresh answers that confirm or clear what looks broken (EVAL.md 9.6)."""
+
+
+Judging = Callable[[Sequence[Case], Mapping[str, Mapping[str, Answers]]], Judged]
+"""Cases and the answers of every arm -> what the judge says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the compared models, behind the prompt it is served with and without any."""
+
+    subject: Subject | EndpointSubject
+    bare: Subject | None
+    """None for what gives no likelihoods that could be compared."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """An evaluation in progress, and what came of it.
+
+    Args:
+        config: The persona file's `evaluate` section.
+        material: What is asked and read.
+        arms: `base`, `prompted`, `tuned`, and `previous` where there is one; the first three with
+            `bare`.
+        graders: Applied to every answer.
+        language: Two-letter code of the answers.
+        rules: The persona's rules.
+        sampling: As the model is served.
+        random_seed: The persona file's.
+        progress: Told how far it is.
+    """
+
+    config: Evaluate
+    material: Material
+    arms: Mapping[str, Arm]
+    graders: Sequence[Grader]
+    language: str
+    rules: Sequence[Rule]
+    sampling: Sampling
+    random_seed: int
+    progress: Progress
+    record: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """Scores of `previous` from an earlier evaluation: metric -> item -> values."""
+    judging: Judging | None = None
+    """Asks the judge, where there is one."""
+    measured: dict[str, Measured] = field(default_factory=dict)
+    plain: dict[str, str] = field(default_factory=dict)
+    """Plain answers to held-out questions, by row."""
+    unprompted: list[str] = field(default_factory=list)
+    """What the tuned model answers to the persona's cases without its prompt."""
+    panel: Panel | None = None
+    scores: list[Scores] = field(default_factory=list)
+    instruments: list[Instrument] = field(default_factory=list)
+    judge: dict[str, Any] | None = None
+    """What the judge did, as plain data."""
+    samples: int = 0
+    looks: Literal[1, 2] = 1
+    _done: int = 0
+    _total: int = 0
+
+    def run(self) -> Decision:
+        """Measure, score, decide; once more with more evidence if that was not enough."""
+        self.samples = self.config.samples
+        self._total = self._expected()
+        panel = self.panel = self._scorers()
+        self._ask(self.material.cases)
+        self._ask_suites()
+        self._read()
+        decision = self._decide(panel)
+        more = self.config.most_samples > self.samples or self.material.spare
+        if decision.verdict == "INCONCLUSIVE" and decision.undecided and more:
+            self.looks, self.samples = 2, max(self.samples, self.config.most_samples)
+            self.progress(note="undecided so far: asking more")
+            self._total += len(self._streams) * (
+                len(self.asked) * self.samples - len(self.material.cases) * self.config.samples
+            )
+            self._ask(self.asked)
+            decision = self._decide(panel)
+        return decision
+
+    @property
+    def asked(self) -> tuple[Case, ...]:
+        """The persona's cases that were asked so far."""
+        return self.material.cases + (self.material.spare if self.looks > 1 else ())
+
+    def answers(self) -> dict[str, dict[str, Answers]]:
+        """Arm -> case -> answers."""
+        return {arm: found.answers for arm, found in self.measured.items()}
+
+    # --- measuring -----------------------------------------------------------------------------
+
+    @property
+    def _streams(self) -> dict[str, Subject | EndpointSubject]:
+        """Who answers the persona's cases; the base twice."""
+        found = {name: arm.subject for name, arm in self.arms.items()}
+        return {**found, "again": self.arms["base"].subject}
+
+    @property
+    def _suited(self) -> list[str]:
+        """Arms that answer the suites: those with the persona's prompt."""
+        return [name for name in ("prompted", "tuned", "previous") if name in self.arms]
+
+    def _expected(self) -> int:
+        m = self.material
+        each = len(m.suites) + len(m.trained) + sum(len(s.turns) for s in m.scripts)
+        plain = len(m.train) + len(m.held_out) + len(m.neutral) + len(m.cases)
+        asked = len(self._streams) * len(m.cases) * (1 + self.samples)
+        return asked + len(self._suited) * each + plain
+
+    def _draw(self, stream: str) -> Draw:
+        return Draw(self.sampling, self.random_seed, stream)
+
+    def _tick(self, note: str) -> Callable[[int], None]:
+        def tick(count: int) -> None:
+            self._done += count
+            self.progress(step=min(self._done, self._total), total=self._total, note=note)
+
+        return tick
+
+    @property
+    def _bare_base(self) -> Subject:
+        bare = self.arms["base"].bare
+        if bare is None:
+            raise AssertionError("the base is a model on this machine")
+        return bare
+
+    def _scorers(self) -> Panel:
+        """What the base says without the persona is the other side of the style scorers."""
+        base, draw, tick = self._bare_base, self._draw("base"), self._tick("base: plain answers")
+        rows = self.material.train
+        plain = plain_answers(base, rows, draw, tick)
+        self.plain = plain_answers(base, self.material.held_out, draw, tick)
+        voiced = [row["messages"][-1]["content"] for row in rows if row["id"] in plain]
+        others = [plain[row["id"]] for row in rows if row["id"] in plain]
+        style = short = burrows = None
+        try:
+            style = StyleScorer.fit(voiced, others, random_seed=self.random_seed)
+            short = StyleScorer.fit(voiced, others, random_seed=self.random_seed, words=60)
+            burrows = Burrows.fit(voiced, others, self.language)
+        except TooFewTexts as error:
+            self.progress(note=f"style is not scored: {error}")
+        return Panel(self.graders, self.rules, self.language, style, short, burrows)
+
+    def _ask(self, cases: Sequence[Case]) -> None:
+        for start in range(0, len(cases), CHUNK):
+            part = cases[start : start + CHUNK]
+            for name, subject in self._streams.items():
+                found = self.measured.setdefault(name, Measured())
+                order = part[::-1] if name == "again" else part
+                tick = self._tick(f"{name}: answering")
+                answer(subject, order, self._draw(name), self.samples, found, tick)
+
+    def _ask_suites(self) -> None:
+        for name in self._suited:
+            tick = self._tick(f"{name}: suites")
+            found = self.measured[name]
+            answer_suites(self.arms[name].subject, self.material, self._draw(name), found, tick)
+        bare, cases = self.arms["tuned"].bare, self.material.cases
+        if bare is not None:
+            tick = self._tick("tuned: without its prompt")
+            greedy, asked = self._draw("tuned").greedy, [list(c.messages) for c in cases]
+            replies = bare.answers(asked, [[0]] * len(cases), greedy, tick)
+            self.unprompted = [reply.text for (reply,) in replies]
+
+    def _read(self) -> None:
+        base, cases = self._bare_base, self.material.neutral
+        tick = self._tick("base: everyday questions")
+        neutral = neutral_answers(base, cases, self._draw("base"), tick)
+        for name, arm in self.arms.items():
+            if arm.bare is not None and isinstance(arm.subject, Subject):
+                self.progress(note=f"{name}: likelihoods")
+                found = self.measured[name]
+                read(arm.subject, arm.bare, self.material, self.plain, neutral, found)
+
+    # --- deciding ------------------------------------------------------------------------------
+
+    def _decide(self, panel: Panel) -> Decision:
+        self.progress(note="scoring")
+        self.scores = [
+            replace(one, values={**one.values, "previous": self.record[one.name]})
+            if one.name in self.record
+            else one
+            for one in panel.scores(self.material, self.asked, self.measured)
+        ]
+        self.instruments = [
+            *sound(self.asked, self.measured, self.scores),
+            *planted(
+                (*self.material.cases, *map(row_case, self.material.held_out)), self.plain,
+                panel.style, panel.accuracy, self.language, self.random_seed,
+                [row_case(row) for row in self.material.train],
+            ),
+        ]  # fmt: skip
+        if self.judging is not None:
+            judged = self.judging(self.asked, self.answers())
+            self.judge = judged.as_dict()
+            self.scores += judged.scores
+            self.instruments.append(judged.instrument)
+
+        def confirm(metric: str, items: Sequence[str]) -> Mapping[str, Sequence[float]]:
+            """The metric on fresh answers of the tuned model to some cases."""
+            cases = [case for case in self.asked if case.id in items]
+            draw = self._draw(f"confirm {self.looks}")
+            again = fresh(self.arms["tuned"].subject, cases, draw, CONFIRMED_BY)
+            metrics = panel.metrics(self.material, self.asked, self.answers())
+            found = next(one for one in metrics if one.name == metric)
+            return found.of({"tuned": again}, items).values["tuned"]
+
+        return gate(self.config, self.scores, self.instruments, look=self.looks, confirm=confirm)

@@ -1,0 +1,83 @@
+"""The persona file's `questions`: what is asked, and which answer is right."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from factory.section import Pattern, Section, Text
+
+
+class NumberExpected(Section):
+    """The answer's last number is this one."""
+
+    number: float
+    """The right value."""
+    tolerance: float = Field(default=0.0, ge=0)
+    """Largest absolute difference that still counts as right."""
+
+
+class ChoiceExpected(Section):
+    """The answer picks this option."""
+
+    choice: Text
+    """Letter of the right option."""
+    options: dict[str, Text] = Field(min_length=2)
+    """Text of every option by its letter; ask for them in the question."""
+
+    @model_validator(mode="after")
+    def validate_choice(self) -> ChoiceExpected:
+        """The right option is one of the options."""
+        if self.choice not in self.options:
+            raise ValueError(f"`choice` must be one of {', '.join(self.options)}")
+        return self
+
+
+class PatternExpected(Section):
+    """The answer matches a pattern."""
+
+    pattern: Pattern
+    """Regular expression searched for in the answer (any case, `.` matches newlines)."""
+
+
+class SchemaExpected(Section):
+    """The answer is one JSON value that follows a schema."""
+
+    json_schema: dict[str, Any]
+    """JSON Schema (draft 2020-12)."""
+
+
+FORMS: dict[str, type[Section]] = {
+    "choice": ChoiceExpected,
+    "options": ChoiceExpected,
+    "pattern": PatternExpected,
+    "json_schema": SchemaExpected,
+}
+"""The form that a key belongs to; every other mapping is taken for a number."""
+
+
+def form(value: object) -> type[Section]:
+    """The form of `expect` that a mapping was meant to be."""
+    keys = value if isinstance(value, dict) else {}
+    return next((FORMS[key] for key in keys if key in FORMS), NumberExpected)
+
+
+class Question(Section):
+    """A held-out question; it is never trained on."""
+
+    ask: Text
+    """What the user asks."""
+    expect: (
+        Text
+        | tuple[Text, ...]
+        | NumberExpected
+        | ChoiceExpected
+        | PatternExpected
+        | SchemaExpected
+        | None
+    ) = None
+    """Accepted answer, list of them, or one of `{number: 30}`, `{choice: B, options: {A: ..., B: ...}}`,
+    `{pattern: REGEX}`, `{json_schema: {...}}`; left out for open questions."""
+    stratum: Literal["normal", "grave", "safety", "format"] = "normal"
+    """What kind of moment it is: for the table of strata, and where the voice must step back."""

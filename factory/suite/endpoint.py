@@ -1,0 +1,167 @@
+"""A model behind an OpenAI-compatible endpoint, asked like one on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from factory.contracts import Message, Reply
+from factory.errors import FactoryError, UsageError
+
+KEY_VARIABLE = "FACTORY_API_KEY"
+"""Environment variable with the endpoint's key."""
+
+AT_ONCE = 4
+"""Requests in flight."""
+
+PATIENCE = 120.0
+"""Seconds to wait for one answer."""
+
+
+class Drawn(Protocol):
+    """How answers are drawn."""
+
+    @property
+    def temperature(self) -> float:
+        """0 for the most likely answer."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Longest answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model answers."""
+
+    url: str
+    """With or without `/v1`."""
+    model: str | None = None
+    """The endpoint's name of it; left out: the only one it lists."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in reports."""
+        return f"{self.url}#{self.model}" if self.model else self.url
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """`URL` or `URL#MODEL`."""
+        url, _, model = text.partition("#")
+        return cls(url.rstrip("/"), model or None)
+
+
+@dataclass(slots=True)
+class EndpointSubject:
+    """Asks an endpoint; its persona's prompt is the endpoint's own business.
+
+    Sampling is left to the endpoint, as it serves; only greedy answers name a temperature. An
+    endpoint that changes its model in mid-run is an error, for the answers would belong to two. No
+    answer is kept: what an address says today is nothing it must say tomorrow.
+    """
+
+    endpoint: Endpoint
+    _client: Any = field(default=None, init=False)
+    _model: str = field(default="", init=False)
+    _seen: dict[str, str] = field(default_factory=dict, init=False)
+
+    def answers(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        seeds: Sequence[Sequence[int]],
+        sampling: Drawn,
+        tick: Callable[[int], None],
+    ) -> list[list[Reply]]:
+        """One reply for every seed of every conversation.
+
+        Raises:
+            FactoryError: If the endpoint cannot be reached, refuses, or changes its model.
+        """
+        self._open()
+        asked = [(c, s) for c, own in zip(conversations, seeds, strict=True) for s in own]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            replies = []
+            for reply in pool.map(lambda one: self._ask(one[0], one[1], sampling), asked):
+                replies.append(reply)
+                tick(1)
+        found = iter(replies)
+        return [[next(found) for _ in own] for own in seeds]
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _open(self) -> None:
+        if self._client is not None:
+            return
+        from openai import OpenAI
+
+        url = self.endpoint.url
+        base = url if url.endswith("/v1") else f"{url}/v1"
+        self._client = OpenAI(
+            base_url=base, api_key=os.environ.get(KEY_VARIABLE) or "none", timeout=PATIENCE,
+            max_retries=2,
+        )  # fmt: skip
+        self._model = self.endpoint.model or self._only_model()
+
+    def _only_model(self) -> str:
+        names = [model.id for model in self._call(lambda: self._client.models.list()).data]
+        if len(names) != 1:
+            raise UsageError(
+                "this endpoint serves several models" if names else "this endpoint lists no model",
+                where=self.endpoint.url,
+                got=", ".join(names[:10]) or "none",
+                hint=f"name one: {self.endpoint.url}#MODEL",
+            )
+        return cast(str, names[0])
+
+    def _ask(self, messages: Sequence[Message], seed: int, sampling: Drawn) -> Reply:
+        extra: Mapping[str, Any] = {"temperature": 0} if sampling.temperature == 0 else {}
+        done = self._call(
+            lambda: self._client.chat.completions.create(
+                model=self._model, messages=list(messages), seed=seed % 2**31,
+                max_tokens=sampling.max_new_tokens, **extra,
+            )
+        )  # fmt: skip
+        self._same("model", done.model)
+        self._same("system_fingerprint", done.system_fingerprint or "")
+        choice = done.choices[0]
+        text = (choice.message.content or "").strip()
+        tokens = done.usage.completion_tokens if done.usage else 0
+        return Reply(text, "length" if choice.finish_reason == "length" else "stop", tokens)
+
+    def _same(self, what: str, value: str) -> None:
+        if self._seen.setdefault(what, value) != value:
+            raise FactoryError(
+                f"this endpoint changed its {what} in the middle of the evaluation",
+                where=self.endpoint.url,
+                got=f"{self._seen[what]}, then {value}",
+                hint="evaluate again when nothing is being deployed",
+            )
+
+    def _call(self, send: Callable[[], Any]) -> Any:
+        from openai import APIStatusError, OpenAIError
+
+        try:
+            return send()
+        except APIStatusError as error:
+            raise FactoryError(
+                f"the endpoint answered {error.status_code}",
+                where=self.endpoint.url,
+                got=str(error.message)[:300],
+                hint=f"its key is read from {KEY_VARIABLE}" if error.status_code == 401 else None,
+            ) from error
+        except OpenAIError as error:
+            raise FactoryError(
+                "the endpoint cannot be reached",
+                where=self.endpoint.url,
+                got=str(error)[:300] or type(error).__name__,
+                hint="is it running? `factory serve NAME` starts one",
+            ) from error
