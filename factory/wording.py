@@ -61,6 +61,7 @@ _TYPES = {
     "tuple_type": "must be a list",
     "too_long": "must be a pair: [user, assistant]",
     "model_type": "must be a mapping, that is, lines of `key: value`",
+    "dict_type": "must be a mapping, that is, lines of `key: value`",
     "rule_kind": "is not a rule",
     "expect_kind": "must be text, a list of texts, or {number: ...} and the like",
 }
