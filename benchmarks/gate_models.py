@@ -213,9 +213,10 @@ def _other_stop(folder: Path) -> None:
 
 
 def _corrupted(folder: Path) -> None:
-    """Half precision, and one layer's output projection overwritten with noise of its own size."""
+    """Half precision, and one layer's matrices overwritten with noise of their own size."""
     weights = {k: w.half().float() for k, w in _weights(folder).items()}
-    name = next(k for k in sorted(weights) if k.endswith("layers.3.mlp.down_proj.weight"))
     generator = torch.Generator().manual_seed(3)
-    noise = torch.randn(weights[name].shape, generator=generator) * weights[name].std()
-    _write(folder, {**weights, name: noise})
+    for name, matrix in weights.items():
+        if ".layers.3." in name and matrix.ndim == 2:
+            weights[name] = torch.randn(matrix.shape, generator=generator) * matrix.std()
+    _write(folder, weights)

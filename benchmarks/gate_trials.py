@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from factory.suite.cache import Cache
 from gate_models import Models, quiet
 
 from factory import plugins
 from factory.artifacts import hash_folder, hash_json, read_json, write_json
+from factory.errors import InstrumentInvalid
 from factory.model.examine import Local, Persona, examine
+from factory.suite.cache import Cache
 from factory.suite.material import material
 
 
@@ -35,7 +36,7 @@ def local(label: str, folder: Path, prompt: str) -> Local:
 
 
 def verdict(
-    models: Models, name: str, make: Callable[[], Path], previous: Path, random_seed: int
+    models: Models, name: str, make: Callable[[], Path], previous: Path | None, random_seed: int
 ) -> dict[str, Any]:
     """Verdict, summary and seconds; from the folder, if it was found out before.
 
@@ -43,7 +44,7 @@ def verdict(
         models: The persona's models.
         name: Of this trial, unique in the folder.
         make: Makes the candidate.
-        previous: The healthy release it is compared with.
+        previous: The healthy release it is compared with, if with any.
         random_seed: Of the draws.
     """
     file = models.store.root / "verdicts" / f"{name.replace(' ', '-')}.json"
@@ -56,22 +57,29 @@ def verdict(
     )  # fmt: skip
     graders = [plugins.load("graders", g)(spec.rules, spec.language) for g in spec.evaluate.graders]
     persona = Persona(
-        models.prompt, spec.rules, spec.language, models.base.sampling(spec.serve), random_seed
-    )
+        models.prompt, spec.description, spec.voice, spec.rules, spec.language,
+        models.base.sampling(spec.serve), random_seed,
+    )  # fmt: skip
     candidate = make()
     started = time.monotonic()
-    with Cache(models.store.root / "measured.sqlite") as cache:
-        card, _, _ = examine(
-            spec.evaluate,
-            asked,
-            persona,
-            base=models.base,
-            candidate=local("candidate", candidate, models.prompt),
-            previous=local("release", previous, models.prompt),
-            graders=graders,
-            cache=cache,
-            progress=quiet,
-        )
+    try:
+        with Cache(models.store.root / "measured.sqlite") as cache:
+            card, _, _ = examine(
+                spec.evaluate,
+                asked,
+                persona,
+                base=models.base,
+                candidate=local("candidate", candidate, models.prompt),
+                previous=local("release", previous, models.prompt) if previous else None,
+                graders=graders,
+                ledger=models.store.root / "factory.sqlite",
+                cache=cache,
+                progress=quiet,
+            )
+    except InstrumentInvalid as error:
+        card = {
+            "verdict": "INVALID", "summary": str(error), "looks": 1, "gates": [], "metrics": [],
+        }  # fmt: skip
     found = {
         "verdict": card["verdict"],
         "summary": card["summary"],

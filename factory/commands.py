@@ -54,6 +54,10 @@ def _opened(file: Path, overrides: Sequence[str], *, weights: bool) -> tuple[Any
         from factory.stages.distill import check as check_teacher
 
         check_teacher(spec, base)
+    if spec.evaluate.judge:
+        from factory.suite.judge import check as check_judge
+
+        check_judge(spec.evaluate.judge, base if spec.evaluate.judge.type == "self" else None)
     return spec, base, files
 
 
@@ -218,7 +222,9 @@ def evaluate(
 
     if bless is not None and bless.exists():
         write_record(bless, {})  # says why not, before anything is measured
-    display = Display(["evaluate"], title=f"{ref} against {against}", console=console)
+    display = Display(
+        ["evaluate"], title=f"{ref} against {against}", doing="evaluating", console=console
+    )
     with display:
         report, record = evaluate(
             home(), ref, against=against, model=model, progress=display.start("evaluate")

@@ -22,7 +22,7 @@ from factory.suite.cache import Cache
 from factory.suite.endpoint import Endpoint
 from factory.suite.material import Material, material
 
-CACHE = "measured.sqlite"
+CACHE, LEDGER = "measured.sqlite", "factory.sqlite"
 
 RECORD = 1
 """Version of a record's form."""
@@ -96,13 +96,20 @@ def evaluate(
             spec.evaluate,
             asked,
             Persona(
-                facts["prompt"], spec.rules, spec.language, facts["sampling"], spec.random_seed
+                facts["prompt"],
+                spec.description,
+                spec.voice,
+                spec.rules,
+                spec.language,
+                facts["sampling"],
+                spec.random_seed,
             ),
             base=base,
             candidate=candidate,
             previous=previous,
             record=(record.label, record.values) if record else None,
             graders=plugged,
+            ledger=root / LEDGER,
             cache=cache,
             progress=progress,
         )

@@ -68,7 +68,8 @@ _GATES = (
     _Gate("language", "form", breaks=_BOTH),
     _Gate("forgetting", "forgetting", "passes", ("prompted",), "items", sampled=False),
     _Gate("safety", "safety", "passes", ("prompted",), "items", sampled=False),
-    _Gate("plain", "plain", noun="plain answers", sampled=False),
+    # Every voice leaves plain answers behind; how far it may go from the base, `drift` says.
+    _Gate("plain", "plain", against=(), noun="plain answers", sampled=False),
     _Gate("general", "plain", noun="texts", sampled=False),
     _Gate("drift", "drift", "budget", (), "answers of the base", sampled=False),
     _Gate("judge_relevance", "relevance", sampled=False),

@@ -150,7 +150,6 @@ LOST = [
     (scores("stop_rate", {"base": right(*[4] * N), "tuned": right(*[1] * N)}), {("stop_rate", "base")}),
     (suite("forgetting", lost=20), {("forgetting", "prompted")}),
     (suite("safety", lost=30, n=128), {("safety", "prompted")}),
-    (rows(2.5, 3.2, name="plain"), {("plain", "base")}),
     (rows(3.5, 4.2, n=30, name="general"), {("general", "base")}),
     (scores("drift", {"tuned": noisy(0.9, 24, 1)}, "nats per token", "lower"), {("drift", "")}),
 ]  # fmt: skip

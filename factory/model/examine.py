@@ -9,15 +9,23 @@ from typing import Any
 
 from factory.artifacts import Release
 from factory.base import Base
-from factory.contracts import Grader, Progress
+from factory.contracts import Case, Grader, Progress
+from factory.errors import InstrumentInvalid
 from factory.model.sample import Sampling
 from factory.model.subject import Subject
 from factory.model.trial import Arm, Judging, Trial
+from factory.pairs.ledger import Ledger
 from factory.spec import Evaluate, Rule
-from factory.suite import card
+from factory.suite import card, judge
 from factory.suite.cache import Cache
 from factory.suite.endpoint import Endpoint, EndpointSubject
 from factory.suite.material import Material
+from factory.suite.scores import Answers
+from factory.teaching import Teacher
+
+
+TWO_AT_ONCE = 2e9
+"""Weights of the largest base that is held in memory together with the models tuned from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ class Persona:
     """What an evaluation knows of a persona, beside what is asked."""
 
     prompt: str
+    description: str
+    voice: tuple[str, ...]
     rules: tuple[Rule, ...]
     language: str
     sampling: Mapping[str, float]
@@ -60,8 +70,8 @@ def examine(
     candidate: Local | Endpoint,
     previous: Local | Endpoint | None,
     record: tuple[str, Mapping[str, Mapping[str, list[float]]]] | None = None,
-    judging: Judging | None = None,
     graders: Sequence[Grader],
+    ledger: Path,
     cache: Cache,
     progress: Progress,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, list[float]]]]:
@@ -75,15 +85,20 @@ def examine(
         candidate: The model that is judged.
         previous: What it must not be worse than, beside its base.
         record: The same from an earlier evaluation: its name, and metric -> item -> values.
-        judging: Asks the judge, where there is one.
         graders: Applied to every answer.
+        ledger: Where a judge's verdicts are kept, so that none is paid twice.
         cache: Where answers and likelihoods are kept.
         progress: Told how far it is.
+
+    Raises:
+        InstrumentInvalid: If the candidate has another chat template or tokenizer than its base.
 
     Returns:
         The scorecard, one entry per case with the answers of all arms, and the candidate's own
         values: metric -> item -> values.
     """
+    if isinstance(candidate, Local):
+        _prove_format(candidate, base)
     plain = Subject(base, "", cache, base.digest)
     arms = {
         "base": Arm(plain, plain),
@@ -95,7 +110,8 @@ def examine(
     trial = Trial(
         config, asked, arms, graders, persona.language, persona.rules,
         Sampling.of(persona.sampling, config.max_new_tokens), persona.random_seed, progress,
-        record=record[1] if record else {}, judging=judging,
+        lean=base.parameters > TWO_AT_ONCE, record=record[1] if record else {},
+        judging=_judging(config.judge, base, persona, ledger, progress) if config.judge else None,
     )  # fmt: skip
     try:
         decision = trial.run()
@@ -138,11 +154,43 @@ class _Served(Base):
         return sorted(ids | ({end} if end is not None else set()))
 
 
+def _judging(
+    section: Teacher, base: Base, persona: Persona, ledger: Path, progress: Progress
+) -> Judging:
+    def judging(
+        cases: Sequence[Case], answers: Mapping[str, Mapping[str, Answers]]
+    ) -> judge.Judged:
+        shown = {arm: found for arm, found in answers.items() if arm != "again"}
+        with Ledger(ledger) as opened:
+            return judge.judge(
+                section, base if section.type == "self" else None, cases, shown,
+                description=persona.description, voice=persona.voice, ledger=opened,
+                progress=progress,
+            )  # fmt: skip
+
+    return judging
+
+
+def _prove_format(candidate: Local, base: Base) -> None:
+    """The candidate must read and write conversations as it was tuned to (law 7)."""
+    own = Base(candidate.label, candidate.folder, None).format
+    if own.digest == base.format.digest:
+        return
+    what = "template" if own.template != base.format.template else "tokenizer"
+    raise InstrumentInvalid(
+        f"this model's chat {what} is not the one of its base, so no score would be about the model",
+        where=str(candidate.folder),
+        got=f"digest {own.digest[:16]}",
+        allowed=f"digest {base.format.digest[:16]}, as in {base.folder}",
+        hint="serve the folder that the build made; it has the base's own files",
+    )
+
+
 def _arm(model: Local | Endpoint, base: Base, cache: Cache) -> Arm:
     if isinstance(model, Endpoint):
         return Arm(EndpointSubject(model), None)
     own = _Served(model.label, model.folder, None)
     subject = Subject(own, model.prompt, cache, model.digest)
     # Nats per token compare only where text becomes the same tokens.
-    same = own.format.tokenizer.to_str() == base.format.tokenizer.to_str()
+    same = own.format.digest == base.format.digest
     return Arm(subject, subject.behind("") if same else None)

@@ -10,6 +10,7 @@ from factory.contracts import Case, Message
 from factory.model.sample import Sampling
 from factory.model.subject import Subject
 from factory.suite.endpoint import EndpointSubject
+from factory.suite.items import Script
 from factory.suite.material import Material, seed, with_answer
 from factory.suite.scores import Answers, Likelihood, Measured
 
@@ -19,7 +20,7 @@ SUITE_TOKENS = 48
 Asked = Subject | EndpointSubject
 """What can be asked; only the first can be read to."""
 
-CHUNK = 10
+CHUNK = 20
 """Cases after which the next arm has its turn: whatever drifts, drifts for all arms alike."""
 
 
@@ -85,12 +86,14 @@ def answer_suites(
         replies = subject.answers(conversations, [[0]] * len(conversations), sampling, tick)
         for case, (reply,) in zip(cases, replies, strict=True):
             found.answers[case.id] = Answers(reply)
-    talks: list[list[Message]] = [[] for _ in material.scripts]
+    talks: list[tuple[Script, list[Message]]] = [(script, []) for script in material.scripts]
     for turn in range(max((len(s.turns) for s in material.scripts), default=0)):
-        for talk, script in zip(talks, material.scripts, strict=True):
+        for script, talk in talks:
             talk.append({"role": "user", "content": script.turns[turn]})
-        said = subject.answers(talks, [[0]] * len(talks), short, tick)
-        for talk, script, (reply,) in zip(talks, material.scripts, said, strict=True):
+        # A small window ends a talk early: what was said until then still counts.
+        talks = [(script, talk) for script, talk in talks if subject.fits(talk)]
+        said = subject.answers([talk for _, talk in talks], [[0]] * len(talks), short, tick)
+        for (script, talk), (reply,) in zip(talks, said, strict=True):
             talk.append({"role": "assistant", "content": reply.text})
             found.turns.setdefault(script.id, []).append(reply)
 

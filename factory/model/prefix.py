@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from factory.model.head import head_sees
+
 WORTH = 16
 """Shorter beginnings are not shared: a forward pass of their own would cost more than they do."""
 
@@ -78,11 +80,12 @@ def compute(model: Any, ids: Sequence[int]) -> DynamicCache:
     cache.layers = [_Roomy() for _ in cache.layers]
     if ids:
         where = next(model.parameters()).device
-        model(
-            input_ids=torch.tensor([list(ids)], device=where),
-            past_key_values=cache,
-            use_cache=True,
-        )
+        with head_sees(model, lambda hidden: hidden[:, -1:]):
+            model(
+                input_ids=torch.tensor([list(ids)], device=where),
+                past_key_values=cache,
+                use_cache=True,
+            )
     return cache
 
 

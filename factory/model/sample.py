@@ -17,9 +17,9 @@ import torch
 
 from factory.model.choosing import choose, held, penalised
 from factory.model.device import free_memory
+from factory.model.head import head_sees
 from factory.model.prefix import compute, padded, reuses, shared, spread
 from factory.model.sampling import Sampling, uniforms
-from factory.model.score import head_sees
 
 __all__ = ["Drawn", "Sampling", "draw"]
 
@@ -63,9 +63,8 @@ def draw(
         batch: Answers at a time; halved for a batch that does not fit the memory.
         tick: Called with the number of finished answers.
     """
-    longest = sampling.max_new_tokens
     rows = [
-        _Row(tuple(prompt), seed, min(longest, (window or len(prompt) + longest) - len(prompt)))
+        _Row(tuple(prompt), seed, _room(len(prompt), sampling.max_new_tokens, window))
         for prompt, seed in zip(prompts, seeds, strict=True)
     ]
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].prompt), rows[i].prompt))
@@ -78,6 +77,10 @@ def draw(
         if tick:
             tick(len(found))
     return [found[i] for i in range(len(rows))]
+
+
+def _room(used: int, wanted: int, window: int | None) -> int:
+    return wanted if window is None else max(0, min(wanted, window - used))
 
 
 @dataclass(frozen=True, slots=True)

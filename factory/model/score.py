@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from factory.chat import Example
 from factory.contracts import Reply
+from factory.model.head import head_sees
 from factory.model.prefix import compute, padded, reuses, shared, spread
 
 
@@ -135,31 +135,6 @@ def _score(
         LogLikelihood(-part.sum().item(), count)
         for part, count in zip(nats.split(counts), counts, strict=True)
     ]
-
-
-@contextmanager
-def head_sees(model: Any, pick: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """Let the output layer compute logits for some positions only, within the model's own forward.
-
-    Whatever else the model does to its logits (scaling, capping) stays in place. A model that does
-    not name its output layer computes them all.
-
-    Args:
-        model: A causal language model.
-        pick: From hidden states, [rows, tokens, width], to the wanted ones, [1 or rows, wanted, width].
-    """
-    try:
-        head = model.get_output_embeddings()
-    except NotImplementedError:
-        head = None
-    if head is None:
-        yield
-        return
-    hook = head.register_forward_pre_hook(lambda _, inputs: (pick(inputs[0]), *inputs[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 @torch.no_grad()

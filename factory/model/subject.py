@@ -122,8 +122,15 @@ class Subject:
             for prompt, own in zip(prompts, seeds, strict=True)
         ]
 
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Whether a conversation leaves room for an answer."""
+        return len(self._ids(messages)) < self.base.window
+
+    def _ids(self, messages: Sequence[Message]) -> list[int]:
+        return self.base.format.prompt_ids(inject(self.prompt, messages))
+
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
-        ids = self.base.format.prompt_ids(inject(self.prompt, messages))
+        ids = self._ids(messages)
         if len(ids) >= self.base.window:
             raise self._too_long("a conversation leaves no room for an answer", ids, messages)
         return ids

@@ -74,6 +74,8 @@ class Trial:
     sampling: Sampling
     random_seed: int
     progress: Progress
+    lean: bool = False
+    """Whether only one model is held in memory at a time; then whole arms follow each other."""
     record: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     """Scores of `previous` from an earlier evaluation: metric -> item -> values."""
     judging: Judging | None = None
@@ -177,25 +179,34 @@ class Trial:
         return Panel(self.graders, self.rules, self.language, style, short, burrows)
 
     def _ask(self, cases: Sequence[Case]) -> None:
-        for start in range(0, len(cases), CHUNK):
-            part = cases[start : start + CHUNK]
+        size = max(1, len(cases)) if self.lean else CHUNK
+        for start in range(0, len(cases), size):
+            part = cases[start : start + size]
             for name, subject in self._streams.items():
                 found = self.measured.setdefault(name, Measured())
                 order = part[::-1] if name == "again" else part
                 tick = self._tick(f"{name}: answering")
                 answer(subject, order, self._draw(name), self.samples, found, tick)
+                self._leave(subject)
+
+    def _leave(self, subject: Subject | EndpointSubject) -> None:
+        """Make room for the next arm, where there is only room for one."""
+        if self.lean:
+            subject.close()
 
     def _ask_suites(self) -> None:
         for name in self._suited:
             tick = self._tick(f"{name}: suites")
             found = self.measured[name]
             answer_suites(self.arms[name].subject, self.material, self._draw(name), found, tick)
+            self._leave(self.arms[name].subject)
         bare, cases = self.arms["tuned"].bare, self.material.cases
         if bare is not None:
             tick = self._tick("tuned: without its prompt")
             greedy, asked = self._draw("tuned").greedy, [list(c.messages) for c in cases]
             replies = bare.answers(asked, [[0]] * len(cases), greedy, tick)
             self.unprompted = [reply.text for (reply,) in replies]
+            self._leave(bare)
 
     def _read(self) -> None:
         base, cases = self._bare_base, self.material.neutral
@@ -206,6 +217,7 @@ class Trial:
                 self.progress(note=f"{name}: likelihoods")
                 found = self.measured[name]
                 read(arm.subject, arm.bare, self.material, self.plain, neutral, found)
+                self._leave(arm.subject)
 
     # --- deciding ------------------------------------------------------------------------------
 

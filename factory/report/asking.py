@@ -11,13 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from factory.pairs import prompts
+from factory.pairs.budget import likely_tokens
 from factory.pairs.cells import Cell, describe
 from factory.pairs.writing import ASKED_AT_ONCE, SPARE
 from factory.report.words import plural
 from factory.spec import Spec
-
-CHARACTERS_PER_TOKEN = 4.0
-"""Of English text, roughly; only for the estimate before anything was asked."""
 
 EXAMPLE_QUESTION = "How can I relax after a long day at work?"
 
@@ -27,9 +25,9 @@ def estimate(spec: Spec, prompt: str, cells: Sequence[Cell]) -> dict[str, float 
     wanted = sum(cell.quota for cell in cells)
     writers = sum(math.ceil(cell.quota * SPARE / ASKED_AT_ONCE) for cell in cells)
     requests = writers + wanted * (2 if spec.distill.twins else 1)
-    seeds = [len(seed.instruction + seed.output) for seed in spec.seeds] or [0]
-    shown = len(prompt) + spec.distill.examples * sum(seeds) / len(seeds) + 400
-    asked = (writers * 900 + wanted * shown) / CHARACTERS_PER_TOKEN
+    seeds = [likely_tokens(seed.instruction + seed.output) for seed in spec.seeds] or [0]
+    shown = likely_tokens(prompt) + spec.distill.examples * sum(seeds) / len(seeds) + 100
+    asked = writers * 225 + wanted * shown
     told = wanted * (60 + (90 if spec.distill.twins else 0)) + writers * ASKED_AT_ONCE * 20
     prices = spec.teacher.prices if spec.teacher else None
     usd = None

@@ -43,7 +43,8 @@ class Display:
 
     Args:
         stages: Names of all stages, in order.
-        title: What is being built.
+        title: What it is about.
+        doing: What is done to it.
         console: Where to show it; standard output if left out.
         now: Monotonic clock in seconds.
     """
@@ -53,11 +54,12 @@ class Display:
         stages: Sequence[str],
         *,
         title: str,
+        doing: str = "building",
         console: Console | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.console = console or Console()
-        self.title = clean(title)
+        self.title, self.doing = clean(title), doing
         self._now = now
         self._begun = self._spoken = now()
         self._lines = {name: Line(name) for name in stages}
@@ -75,7 +77,7 @@ class Display:
         if self._live:
             self._live.start()
         else:
-            self._say(f"building {self.title}")
+            self._say(f"{self.doing} {self.title}")
         return self
 
     def __exit__(
@@ -153,7 +155,7 @@ class Display:
         for line in lines:
             self._add(table, line, room, options.ascii_only)
         yield Text.assemble(
-            "building ", (self.title, "bold"), (f"  {duration(now - self._begun)}", "dim")
+            f"{self.doing} ", (self.title, "bold"), (f"  {duration(now - self._begun)}", "dim")
         )
         yield table
 

@@ -17,6 +17,7 @@ from factory.suite import comparable
 from factory.suite.cache import Cache
 from factory.suite.material import material
 
+LEDGER = "factory.sqlite"
 CACHE = "measured.sqlite"
 """Answers and likelihoods by content, in `$FACTORY_HOME`: nothing is measured twice."""
 
@@ -42,6 +43,8 @@ def run(
     graders: dict[str, int],
     sampling: Mapping[str, float],
     previous: Release | None,
+    description: str,
+    voice: tuple[str, ...],
     random_seed: int,
 ) -> dict[str, Any]:
     """Measure every arm and let the gate decide; the verdict is data, never an exception.
@@ -60,6 +63,8 @@ def run(
         graders: Names and versions of the graders.
         sampling: How the model will be served.
         previous: The release that is served now, if it has other weights.
+        description: Of the persona; for a judge.
+        voice: Its traits; for a judge.
         random_seed: Seed of every draw.
     """
     asked = material(
@@ -74,11 +79,12 @@ def run(
         card, answers, values = examine(
             config,
             asked,
-            Persona(prompt, rules, language, sampling, random_seed),
+            Persona(prompt, description, voice, rules, language, sampling, random_seed),
             base=base,
             candidate=Local("tuned", model.weights, model.digest, prompt),
             previous=None if previous is None else Local.of(previous),
             graders=plugged,
+            ledger=home() / LEDGER,
             cache=cache,
             progress=progress,
         )

@@ -23,6 +23,9 @@ from factory.suite.checks import (
 )
 from factory.suite.scores import Scores
 
+ABOVE = 2.0
+"""Margins above blind chance from which a score is taken for more than chance and echoed words."""
+
 _SAME = 1e-4
 """Nats per token that the order within a batch may change in a likelihood."""
 
@@ -139,10 +142,16 @@ def not_worse(given: Comparison) -> Draft:
         seen = f"says nothing: neither model passes any of {given.count()}"
         return Draft(given.check("PASS", rule, seen, margin=given.margin))
     other = means.fmean(value for _, _, value in given.pairs)
-    if given.metric.chance is not None and other <= given.metric.chance + given.margin:
+    if given.metric.unit == "share" and other <= given.margin:
+        seen = (
+            f"says nothing: {ARM_WORDS[given.against]} passes {level(other, unit)}, so there is no"
+            " more than the margin to lose"
+        )
+        return Draft(given.check("PASS", rule, seen, margin=given.margin))
+    if given.metric.chance is not None and other < given.metric.chance + ABOVE * given.margin:
         seen = (
             f"says nothing: {ARM_WORDS[given.against]} has {level(other, unit)} and blind chance"
-            f" {level(given.metric.chance, unit)}, so there is no more than the margin to lose"
+            f" {level(given.metric.chance, unit)}, so there is hardly anything to lose"
         )
         return Draft(given.check("PASS", rule, seen, margin=given.margin))
     shown = statistics.non_inferiority(changes, given.margin, given.alpha)

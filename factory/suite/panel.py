@@ -177,15 +177,20 @@ class Panel:
         return [one for one in found if any(one.values.values())]
 
     def hold(self, material: Material, measured: Mapping[str, Measured]) -> dict[str, Any] | None:
-        """How the voice keeps over eight turns: mean style after some turns, by arm."""
+        """How the voice keeps over eight turns: mean style after some turns, by arm.
+
+        None for a turn that not every conversation reached, because the arm's window was full.
+        """
         if self.style is None or not material.scripts:
             return None
-        style: dict[str, list[float]] = {}
+        style: dict[str, list[float | None]] = {}
         for arm, found in measured.items():
-            talks = [found.turns[s.id] for s in material.scripts if s.id in found.turns]
-            if talks:
+            talks = [found.turns.get(script.id, []) for script in material.scripts]
+            if any(talks):
                 style[arm] = [
-                    statistics.fmean(self.style.score([t[min(n, len(t)) - 1].text for t in talks]))
+                    statistics.fmean(self.style.score([talk[n - 1].text for talk in talks]))
+                    if all(len(talk) >= n for talk in talks)
+                    else None
                     for n in HOLD_TURNS
                 ]
         attacks = [case for case in material.suites if case.suite == "hold"]
