@@ -23,7 +23,6 @@ from factory.suite.material import Material
 from factory.suite.scores import Answers
 from factory.teaching import Teacher
 
-
 TWO_AT_ONCE = 2e9
 """Weights of the largest base that is held in memory together with the models tuned from it."""
 

@@ -37,32 +37,34 @@ def test_transformers_and_vllm_measure_the_same(tmp_path: Path) -> None:
         for row in list(read_jsonl(ROOT / "personas" / "concise.jsonl"))[:12]
     ]
     options = {"dtype": "float32", "log": tmp_path / "vllm.log"}
-    with VllmEngine().serve(STARTER, model="m", max_model_len=1024, options=options) as endpoint:
-        with client(endpoint) as http:
-            for row, known in zip(rows, local.likelihoods(rows), strict=True):
-                system: Message = {"role": "system", "content": PROMPT}
-                example = base.format.example([system, *row])
-                told = http.post(
-                    "/v1/completions",
-                    json={
-                        "model": "m", "prompt": example.input_ids, "max_tokens": 1,
-                        "prompt_logprobs": 0, "temperature": 0,
-                    },
-                    timeout=60,
-                ).json()["choices"][0]["prompt_logprobs"]  # fmt: skip
-                nll = -sum(
-                    told[k][str(token)]["logprob"]
-                    for k, token in enumerate(example.input_ids)
-                    if example.loss_mask[k]
-                )
-                assert math.isclose(nll, known.nll, abs_tol=0.002 * known.tokens)
-            asked = [[row[0]] for row in rows]
-            seeds = [[100 * k + n for n in range(SAMPLES)] for k in range(len(rows))]
-            sampling = Sampling.of(base.generation, 60)
-            drawn = [
-                [_told(http, row, seed, sampling) for seed in own]
-                for row, own in zip(asked, seeds, strict=True)
-            ]
+    with (
+        VllmEngine().serve(STARTER, model="m", max_model_len=1024, options=options) as endpoint,
+        client(endpoint) as http,
+    ):
+        for row, known in zip(rows, local.likelihoods(rows), strict=True):
+            system: Message = {"role": "system", "content": PROMPT}
+            example = base.format.example([system, *row])
+            told = http.post(
+                "/v1/completions",
+                json={
+                    "model": "m", "prompt": example.input_ids, "max_tokens": 1,
+                    "prompt_logprobs": 0, "temperature": 0,
+                },
+                timeout=60,
+            ).json()["choices"][0]["prompt_logprobs"]  # fmt: skip
+            nll = -sum(
+                told[k][str(token)]["logprob"]
+                for k, token in enumerate(example.input_ids)
+                if example.loss_mask[k]
+            )
+            assert math.isclose(nll, known.nll, abs_tol=0.002 * known.tokens)
+        asked = [[row[0]] for row in rows]
+        seeds = [[100 * k + n for n in range(SAMPLES)] for k in range(len(rows))]
+        sampling = Sampling.of(base.generation, 60)
+        drawn = [
+            [_told(http, row, seed, sampling) for seed in own]
+            for row, own in zip(asked, seeds, strict=True)
+        ]
     mine = local.answers(asked, seeds, sampling, lambda _: None)
     lengths = [
         statistics.fmean(map(count_words, theirs))
