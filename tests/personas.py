@@ -7,6 +7,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent / "personas"
 
+NOTHING_TO_LOSE = """{suites: [forgetting], max_new_tokens: 16,
+  margins: {drift: 99, form: 1, forgetting: 1}}"""
+"""The gate of a model with random weights: what it would hold against a tune says nothing here."""
+
 
 def rows(name: str = "concise", count: int = 48) -> list[dict[str, object]]:
     """The first rows of a shipped persona."""
@@ -21,12 +25,13 @@ def write_persona(
     name: str = "brief",
     count: int = 48,
     tune: str = "{learning_rate: 0.01, epochs: 4}",
+    evaluate: str = NOTHING_TO_LOSE,
     extra: str = "",
 ) -> Path:
-    """A persona file with its data beside it; `tune` and `extra` are YAML.
+    """A persona file with its data beside it; `tune`, `evaluate` and `extra` are YAML.
 
     A model with random weights learns at rates that would ruin a real one. vLLM has tests of its
-    own, so the certificate here does without its leg.
+    own, so the certificate does without its leg.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = "".join(json.dumps(row) + "\n" for row in rows(count=count))
@@ -51,7 +56,7 @@ questions:
   - ask: What should I read next?
 tune: {tune}
 merge: {{engines: []}}
-evaluate: {{max_new_tokens: 16}}
+evaluate: {evaluate}
 {extra}""",
         "utf-8",
     )

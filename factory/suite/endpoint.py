@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar
 
 from factory.contracts import Message, Reply
 from factory.errors import FactoryError, UsageError
+
+Read = TypeVar("Read")
 
 KEY_VARIABLE = "FACTORY_API_KEY"
 """Environment variable with the endpoint's key."""
@@ -116,7 +118,7 @@ class EndpointSubject:
         self._model = self.endpoint.model or self._only_model()
 
     def _only_model(self) -> str:
-        names = [model.id for model in self._call(lambda: self._client.models.list()).data]
+        names = self._call(lambda: [str(model.id) for model in self._client.models.list().data])
         if len(names) != 1:
             raise UsageError(
                 "this endpoint serves several models" if names else "this endpoint lists no model",
@@ -124,22 +126,27 @@ class EndpointSubject:
                 got=", ".join(names[:10]) or "none",
                 hint=f"name one: {self.endpoint.url}#MODEL",
             )
-        return cast(str, names[0])
+        return names[0]
 
     def _ask(self, messages: Sequence[Message], seed: int, sampling: Drawn) -> Reply:
         extra: Mapping[str, Any] = {"temperature": 0} if sampling.temperature == 0 else {}
-        done = self._call(
-            lambda: self._client.chat.completions.create(
+
+        def read() -> tuple[Reply, str, str]:
+            done = self._client.chat.completions.create(
                 model=self._model, messages=list(messages), seed=seed % 2**31,
                 max_tokens=sampling.max_new_tokens, **extra,
-            )
-        )  # fmt: skip
-        self._same("model", done.model)
-        self._same("system_fingerprint", done.system_fingerprint or "")
-        choice = done.choices[0]
-        text = (choice.message.content or "").strip()
-        tokens = done.usage.completion_tokens if done.usage else 0
-        return Reply(text, "length" if choice.finish_reason == "length" else "stop", tokens)
+            )  # fmt: skip
+            choice = done.choices[0]
+            text = (choice.message.content or "").strip()
+            tokens = done.usage.completion_tokens if done.usage else 0
+            stopped = choice.finish_reason != "length"
+            reply = Reply(text, "stop" if stopped else "length", tokens)
+            return reply, done.model, done.system_fingerprint or ""
+
+        reply, model, fingerprint = self._call(read)
+        self._same("model", model)
+        self._same("system_fingerprint", fingerprint)
+        return reply
 
     def _same(self, what: str, value: str) -> None:
         if self._seen.setdefault(what, value) != value:
@@ -150,11 +157,11 @@ class EndpointSubject:
                 hint="evaluate again when nothing is being deployed",
             )
 
-    def _call(self, send: Callable[[], Any]) -> Any:
+    def _call(self, read: Callable[[], Read]) -> Read:
         from openai import APIStatusError, OpenAIError
 
         try:
-            return send()
+            return read()
         except APIStatusError as error:
             raise FactoryError(
                 f"the endpoint answered {error.status_code}",
@@ -168,4 +175,12 @@ class EndpointSubject:
                 where=self.endpoint.url,
                 got=str(error)[:300] or type(error).__name__,
                 hint="is it running? `factory serve NAME` starts one",
+            ) from error
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            # The SDK hands on whatever a 200 carried: a login page, other JSON, no choice.
+            raise FactoryError(
+                "what answers there is no OpenAI-compatible endpoint",
+                where=self.endpoint.url,
+                got=str(error)[:300] or type(error).__name__,
+                hint="give the address that chat clients use, with or without /v1",
             ) from error
