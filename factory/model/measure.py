@@ -152,13 +152,20 @@ def plain_answers(bare: Subject, rows: Sequence[Row], draw: Draw, tick: Tick) ->
     replies = bare.answers(
         [row["messages"][:-1] for row in asked], [[0]] * len(asked), draw.greedy, tick
     )
-    given = {row["id"]: reply.text for row, (reply,) in zip(asked, replies, strict=True)}
+    given = {
+        row["id"]: reply.text
+        for row, (reply,) in zip(asked, replies, strict=True)
+        if bare.spells(with_answer(row["messages"][:-1], reply.text))
+    }
     found = {row["id"]: row.get("twin") or given.get(row["id"], "") for row in rows}
     return {name: text for name, text in found.items() if text.strip()}
 
 
 def neutral_answers(bare: Subject, cases: Sequence[Case], draw: Draw, tick: Tick) -> dict[str, str]:
-    """What the base answers to everyday questions, by case."""
+    """What the base answers to everyday questions, by case; what cannot be scored is left out."""
     replies = bare.answers([list(c.messages) for c in cases], [[0]] * len(cases), draw.greedy, tick)
-    found = {case.id: reply.text for case, (reply,) in zip(cases, replies, strict=True)}
-    return {name: text for name, text in found.items() if text.strip()}
+    return {
+        case.id: reply.text
+        for case, (reply,) in zip(cases, replies, strict=True)
+        if reply.text.strip() and bare.spells(with_answer(case.messages, reply.text))
+    }

@@ -126,6 +126,17 @@ class Subject:
         """Whether a conversation leaves room for an answer."""
         return len(self._ids(messages)) < self.base.window
 
+    def spells(self, row: Sequence[Message]) -> bool:
+        """Whether the chat format can write a conversation down with its answers unchanged.
+
+        What a model said may hold what a template strips, such as the end of a thought.
+        """
+        try:
+            self.base.format.example(inject(self.prompt, row))
+        except FormatError:
+            return False
+        return True
+
     def _ids(self, messages: Sequence[Message]) -> list[int]:
         return self.base.format.prompt_ids(inject(self.prompt, messages))
 

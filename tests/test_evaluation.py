@@ -1,0 +1,157 @@
+"""`factory eval`, on a real tiny release: its verdicts, its records, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from factory.artifacts import Release
+from tests.personas import NOTHING_TO_LOSE, write_persona
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, wide enough that no sentence is wrapped."""
+    return subprocess.run(
+        [sys.executable, "-m", "factory", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "FACTORY_HOME": str(home), "COLUMNS": "400"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A `$FACTORY_HOME` with one release of `brief`, judged by an echo as well."""
+    home = tmp_path_factory.mktemp("built")
+    judged = NOTHING_TO_LOSE.rstrip("}") + "}, judge: {type: echo}}"
+    file = write_persona(tmp_path_factory.mktemp("persona"), tiny_llama, evaluate=judged)
+    done = command(home, "build", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
+
+
+@pytest.fixture
+def factory(built: Path) -> Run:
+    """Runs a command beside that release and expects an exit code."""
+
+    def run(*arguments: str | Path, code: int) -> subprocess.CompletedProcess[str]:
+        done = command(built, *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_a_release_passes_again_and_every_form_is_written(
+    factory: Run, built: Path, tmp_path: Path
+) -> None:
+    card, junit, markdown = (tmp_path / n for n in ("card.json", "junit.xml", "pr.md"))
+    factory("eval", "brief", "--json", card, "--junit", junit, "--markdown", markdown, code=0)
+    scorecard = json.loads(card.read_text("utf-8"))
+    assert scorecard["verdict"] == "PASS"
+    released = Release.open(built / "releases" / "brief" / "1").card()
+    assert scorecard["comparable"] == released["comparable"]
+    assert {m["name"]: m["values"] for m in scorecard["metrics"]} == {
+        m["name"]: m["values"] for m in released["metrics"]
+    }
+    suites = ET.parse(junit).getroot()
+    cases = list(suites.iter("testcase"))
+    assert len(cases) >= len(scorecard["gates"]) > 10
+    assert not list(suites.iter("failure"))
+    assert "PASS" in markdown.read_text("utf-8")
+    assert list(built.glob("evaluations/brief--*/report.html"))
+
+
+def test_the_base_in_the_place_of_the_tuned_model_does_not_pass(
+    factory: Run, tiny_llama: Path, tmp_path: Path
+) -> None:
+    card = tmp_path / "card.json"
+    done = factory("eval", "brief", "--model", tiny_llama, "--json", card, code=10)
+    scorecard = json.loads(card.read_text("utf-8"))
+    assert scorecard["verdict"] == "REGRESSION"
+    failed = {g["name"] for g in scorecard["gates"] if g["verdict"] == "REGRESSION"}
+    assert "perplexity" in failed
+    assert "Held-out perplexity" in done.stdout
+
+
+def test_a_record_is_written_once_and_compared_only_with_what_is_comparable(
+    factory: Run, tmp_path: Path
+) -> None:
+    record = tmp_path / "record.json"
+    factory("eval", "brief", "--bless", record, code=0)
+    written = record.read_bytes()
+    done = factory("eval", "brief", "--bless", record, code=2)
+    assert "records do not drift" in done.stderr
+    assert record.read_bytes() == written
+
+    factory("eval", "brief", "--against", record, code=0)
+
+    changed = json.loads(written)
+    key = next(iter(changed["keys"]))
+    changed["keys"][key] = "something else"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(changed))
+    done = factory("eval", "brief", "--against", other, code=2)
+    assert key in done.stderr
+    assert "measured otherwise" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["brieff"], "no such release"),
+        (["brief@7"], "brief@1"),
+        (["brief", "--against", "brief@9"], "brief@1"),
+        (["brief", "--model", "nowhere"], "no model folder"),
+        (["brief", "--against", "nothing.json"], "nothing.json"),
+    ],
+)
+def test_what_is_not_there_is_one_clear_error(
+    factory: Run, arguments: list[str], said: str
+) -> None:
+    done = factory("eval", *arguments, code=2)
+    assert said in done.stderr
+
+
+def test_an_endpoint_that_is_not_there_is_one_clear_error(factory: Run) -> None:
+    done = factory("eval", "brief", "--against", "http://127.0.0.1:9", code=1)
+    assert "cannot be reached" in done.stderr
+
+
+def test_a_judge_that_answers_prose_is_heard_and_does_not_decide(built: Path) -> None:
+    card = Release.open(built / "releases" / "brief" / "1").card()
+    assert card["verdict"] == "PASS"
+    (judge,) = (i for i in card["instruments"] if i["name"] == "judge")
+    assert not judge["passed"]
+    assert "unreadable" in judge["seen"]
+    assert not [gate for gate in card["gates"] if "judge" in gate["name"]]
+
+
+def test_evidence_that_does_not_decide_makes_a_release_that_is_not_served(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    """The suites' default margin: a random base passes a few items by luck, and loses them."""
+    close = "{suites: [forgetting], max_new_tokens: 16, margins: {drift: 99, form: 1}}"
+    file = write_persona(tmp_path / "p", tiny_llama, evaluate=close)
+    home = tmp_path / "home"
+    done = command(home, "build", file)
+    assert done.returncode == 11, done.stdout + done.stderr
+    assert not Release.open(home / "releases" / "brief" / "1").facts()["promotable"]
+    refused = command(home, "serve", "brief", "--engine", "echo")
+    assert refused.returncode == 2
+    assert "inconclusive" in refused.stderr
+
+    done = command(home, "build", file, "--set", "evaluate.inconclusive=warn")
+    assert done.returncode == 0, done.stdout + done.stderr
+    newest = Release.open(max((home / "releases" / "brief").glob("[0-9]*")))
+    assert newest.facts()["promotable"]
+    assert newest.facts()["verdict"] == "INCONCLUSIVE"
