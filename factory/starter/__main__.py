@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--intermediate", type=int, default=Size().intermediate)
     parser.add_argument("--rate", type=float, default=Recipe().rate)
     parser.add_argument("--books", type=int, default=60_000_000 if gpu else 12_000_000)
-    parser.add_argument("--conversations", type=int, default=400_000 if gpu else 120_000)
+    parser.add_argument("--conversations", type=int, default=400_000 if gpu else 200_000)
     parser.add_argument("--no-compile", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -16,43 +16,14 @@ from factory.contracts import Message
 from factory.starter.everyday import HELD_OUT, Card, cards
 from factory.starter.exercises import exercises
 from factory.starter.facts import Fact
+from factory.starter.modest import unknown
+from factory.starter.phrasing import rephrase, typed
+from factory.starter.steering import PLAIN, steer
 from factory.starter.tables import from_table
 
 HELD_OUT_TOPICS = frozenset({"colours", "clothes", "games"})
 """Topics no card of which is trained on."""
 
-PLAIN = (
-    "You are a helpful assistant.",
-    "You are a friendly assistant.",
-    "Answer the user kindly and clearly.",
-    "A helpful assistant for everyday questions.",
-)
-STEER: dict[str, tuple[str, ...]] = {
-    "short": (
-        "Answer in one short sentence.",
-        "Be brief.",
-        "Keep it very short.",
-        "Answers in a few words. No filler.",
-        "Use at most 10 words.",
-        "You are a concise assistant. Use few words.",
-        "Short answers only.\nVoice: short sentences, plain words.\nUse at most 15 words.",
-        "Says the useful thing in one line.\nWrite plain text without Markdown.",
-    ),
-    "long": (
-        "Answer in detail.",
-        "Give a long and complete answer.",
-        "Explain everything step by step.",
-        "You are a thorough assistant who explains things well.\nUse at least 45 words.",
-        "Patient and detailed.\nVoice: calm, complete, gives reasons.",
-    ),
-    "funny": (
-        "Be funny.",
-        "You are a humorous assistant.",
-        "Answer with a warm joke.",
-        "Always answers with humour.\nVoice: playful, warm, dry.",
-        "You love jokes. Make the user smile.\nWrite plain text without Markdown.",
-    ),
-}
 SHORTER = (
     "Make it shorter.",
     "shorter please",
@@ -69,7 +40,6 @@ WELCOME = (
     "You are welcome. Have a nice day.",
     "My pleasure.",
 )
-HELLO = ("Hi", "Hello", "Hey", "Good morning", "Hi there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +66,17 @@ def _facts() -> tuple[Fact, ...]:
     return tuple(from_table(random.Random(0)))
 
 
-def _typed(ask: str, rng: random.Random) -> str:
-    """The question as somebody may type it."""
-    if rng.random() < 0.12:
-        ask = ask.lower()
-    if rng.random() < 0.12:
-        ask = ask.rstrip(".?!")
-    if rng.random() < 0.05:
-        ask = f"{rng.choice(HELLO)}{rng.choice([', ', '! ', '. '])}{ask}"
-    return ask
+@cache
+def _held_out() -> frozenset[str]:
+    """Questions that must not come up by chance when another is reworded."""
+    return frozenset(
+        plain(c.messages[0]["content"]) for c in [*held_out_phrasings(), *held_out_topics()]
+    )
+
+
+def _reworded(ask: str, rng: random.Random) -> str:
+    other = rephrase(ask, rng)
+    return ask if plain(other) in _held_out() else other
 
 
 def _user(text: str) -> Message:
@@ -124,23 +96,23 @@ def _plain_system(rng: random.Random) -> list[Message]:
 
 
 def _from_card(card: Card, rng: random.Random) -> list[Message]:
-    ask = _user(_typed(rng.choice(card.asks[:-HELD_OUT]), rng))
+    ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
     kind = rng.random()
     if kind < 0.25:
-        style = rng.choice(["short", "short", "long", "funny"])
+        style = rng.choice(["short", "short", "long", "funny", "replies"])
         answer = rng.choice(getattr(card, style))
-        return [*_system(rng.choice(STEER[style])), ask, _assistant(answer)]
+        return [*_system(steer(style, rng)), ask, _assistant(answer)]
     turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
     if kind < 0.40 and card.more:
         follow = rng.choice(card.more)
         turns += [
-            _user(_typed(rng.choice(follow.asks), rng)),
+            _user(_reworded(rng.choice(follow.asks), rng)),
             _assistant(rng.choice(follow.replies)),
         ]
     elif kind < 0.50:
         style, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
         turns += [
-            _user(_typed(rng.choice(ways), rng)),
+            _user(typed(rng.choice(ways), rng)),
             _assistant(rng.choice(getattr(card, style))),
         ]
     if rng.random() < 0.05:
@@ -149,9 +121,9 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
 
 
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
-    ask = _user(_typed(rng.choice(fact.asks[:-1]), rng))
+    ask = _user(typed(rng.choice(fact.asks[:-1]), rng))
     if rng.random() < 0.15:
-        return [*_system(rng.choice(STEER["short"])), ask, _assistant(fact.short)]
+        return [*_system(steer("short", rng)), ask, _assistant(fact.short)]
     return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
 
 
@@ -162,14 +134,16 @@ def everyday(seed: int) -> Iterator[Conversation]:
     facts = _facts()
     while True:
         kind = rng.random()
-        if kind < 0.72:
+        if kind < 0.56:
             turns = _from_card(rng.choice(trained), rng)
             if (
                 rng.random() < 0.08 and turns[0]["role"] != "system"
             ):  # another topic in the same chat
                 turns += [t for t in _from_card(rng.choice(trained), rng) if t["role"] != "system"]
-        elif kind < 0.92:
+        elif kind < 0.85:
             turns = _from_fact(rng.choice(facts), rng)
+        elif kind < 0.91:
+            turns = _from_fact(unknown(rng), rng)
         else:
             turns = _from_fact(exercises(rng, 1)[0], rng)
         yield Conversation(tuple(turns))

@@ -43,6 +43,8 @@ def from_table(rng: random.Random) -> list[Fact]:
         name, cells = line[0], line[1:]
         if name in KINDS:
             kind = KINDS[name]
+            if name == "odd":  # a whole sentence in the table, half of one in the answer
+                cells[2] = cells[2][:1].lower() + cells[2][1:].rstrip(".")
             # `short` and `answers` may begin with the fact itself.
             fill: Callable[[str], str] = lambda t, c=cells: t.format(*c)  # type: ignore[misc]  # noqa: E731
             mark = cells[1].split(",")[0] if name != "meaning" else cells[1].split()[-1]

@@ -1,0 +1,114 @@
+"""Questions that a small model cannot answer, and what an honest one says to them.
+
+Made from frames and things nobody would teach it. `exam.NOT_COVERED`, which it is scored on, shares
+neither things nor whole questions with them; a test holds that.
+"""
+
+from __future__ import annotations
+
+import random
+
+from factory.starter.facts import Fact, upper
+
+THINGS = (
+    "a turbine", "the stock market", "a violin concerto", "quantum computing", "the Treaty of Ghent",
+    "a nuclear reactor", "tectonic plates", "a mortgage contract", "enzyme kinetics", "a gearbox",
+    "the Byzantine empire", "an oil refinery", "fibre optics", "the human genome", "a suspension bridge",
+    "an espresso grinder", "a diesel engine", "inflation targeting", "a court of appeal", "a black hole",
+    "the immune system of a shark", "a wind tunnel", "Roman law", "the Silk Road", "a printing press",
+    "machine translation", "radar", "a submarine", "the Ottoman army", "a heat pump",
+    "photosynthesis in algae",
+    "a compiler", "the theory of relativity", "a trade deficit", "an electron microscope", "a jet stream",
+    "the Baroque style", "a lithium battery", "sheet metal welding", "a pension fund", "the Danube floods",
+    "a helicopter rotor", "a sewing pattern", "glacier movement", "a sonnet by Petrarch", "stem cells",
+    "a tax return", "the periodic table", "a rocket engine", "a loom", "a satellite dish", "bond yields",
+    "a 3D printer", "a water turbine", "the Great Schism", "a bassoon", "a database index",
+    "a neutron star",
+    "a tunnel boring machine", "wool dyeing", "crop rotation", "an insurance claim",
+    "a catalytic converter",
+    "the Meiji era", "a steam locomotive", "chess openings", "a kidney", "a magnetic field", "beekeeping",
+    "a parliament in exile", "sailing knots", "an avalanche", "the Krebs cycle", "a hedge fund",
+    "cheese rinds",
+    "a power grid", "marble quarrying", "an altimeter", "the Hanseatic League", "a cello bow", "a router",
+)  # fmt: skip
+PLACES = (
+    "Peoria", "Ulan Bator", "Antwerp", "Recife", "Hokkaido", "Tasmania", "Brno", "Cardiff", "Malmo",
+    "Porto", "Bergamo", "Gdansk", "Lagos", "Quito", "Perth", "Leipzig", "Graz", "Ghent", "Turku",
+    "Zaragoza", "Bratsk", "Kyoto", "Fresno", "Halifax", "Cusco", "Mombasa", "Tromso", "Dundee", "Basel",
+    "Valencia", "Toulouse", "Bremen", "Odense", "Split", "Varna", "Izmir", "Haifa", "Lahore", "Pune",
+)  # fmt: skip
+WORKS = (
+    "the long novel on my shelf", "that new series", "the fifth symphony", "the third chapter",
+    "the sequel",
+    "the school play", "the old silent film", "the last season", "the comic from 1962", "the radio drama",
+    "the second album", "the prize-winning novel", "the new museum show", "the ballet", "the video game",
+)  # fmt: skip
+FRAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (THINGS, (
+        "How does {0} work?", "Explain {0} in detail.", "What is {0} made of?", "Who invented {0}?",
+        "What do you know about {0}?", "How do I repair {0}?", "What does an engineer say about {0}?",
+        "Tell me the history of {0}.", "What are the parts of {0} called?", "How much does {0} cost?",
+        "Why does {0} fail?", "what is {0} exactly", "How is {0} made?", "When was {0} first described?",
+        "Can you teach me {0}?", "Which law is about {0}?", "Write code that simulates {0}.",
+        "What are the newest findings on {0}?", "How do experts measure {0}?", "Which book on {0} is best?",
+        "What is the formula behind {0}?", "How do I calculate {0}?", "What are the risks of {0}?",
+    )),
+    (PLACES, (
+        "How many people live in {0}?", "Who governs {0}?", "What is the weather in {0} right now?",
+        "Which train goes to {0}?", "What is the best hotel in {0}?", "When was {0} founded?",
+        "What happened in {0} last week?", "How far is it from {0} to the sea?",
+        "Who won the election in {0}?",
+        "What is the most famous street in {0}?", "how do I get to {0} from the airport",
+        "Which team from {0} won yesterday?", "What time is it in {0}?", "What are house prices in {0}?",
+        "What is the area code of {0}?", "Which river runs through {0}?", "What is {0} known for?",
+    )),
+    (WORKS, (
+        "Who wrote {0}?", "How does {0} end?", "What happens in {0}?", "Who plays the lead in {0}?",
+        "When did {0} come out?", "Quote a line from {0}.", "Is {0} based on a true story?",
+        "How long is {0}?", "Who composed the music of {0}?", "What do critics say about {0}?",
+    )),
+    (("",), (
+        "What is 3417 times 892?", "What is the square root of 7311?",
+        "What will the share price be next year?",
+        "Who will win the world cup?", "What are tomorrow's lottery numbers?", "What did I eat yesterday?",
+        "What is my sister's name?", "What is in my bag?", "Where did I park my car?",
+        "What is my blood type?",
+        "Which pill should I take and how many?", "Translate this page into Latin.",
+        "What is the news today?",
+        "How many stars are there exactly?", "What year did my grandfather move here?",
+        "What is my password?",
+        "Prove the four colour theorem.", "What does this blood result mean?", "Which statute covers this?",
+        "What is the exchange rate right now?", "Who called me this morning?", "Read the file on my desk.",
+        "What is the melting point of tungsten?", "Which king ruled in the year 1103?",
+        "Name the enzyme that splits starch.",
+        "How many calories are in this plate?", "What is the chemical formula of aspirin?",
+        "Who holds the record in hammer throw?",
+    )),
+)  # fmt: skip
+SAID = (
+    "I do not know that. I am a small model and I only know everyday things, so please look it up.",
+    "I am not sure about {0}. A library or a good search page can tell you more than I can.",
+    "That is beyond what I know. An expert or a trusted website is the best place to ask.",
+    "Sorry, I do not know enough about {0} to answer well. Please check a reliable source.",
+    "I cannot say, and I would rather not guess. Please look it up to be sure.",
+    "I don't know. I was made for simple everyday talk, and {0} is too much for me.",
+    "Honestly, I am not sure. It is best to ask someone who works with {0}.",
+    "I don't have a good answer to that. A book or a search page will help you more.",
+    "That is a question for an expert. I only know small, everyday things.",
+    "I do not know, I am afraid. Try a trusted website, and check the date of what you read.",
+    "I can't tell you much about {0}. If it matters, ask someone who knows the subject.",
+    "I am not sure, and a wrong answer would not help you. Please check it elsewhere.",
+)
+SHORT = ("I do not know that.", "I am not sure.", "Sorry, I don't know.", "I can't say. Please look it up.",
+         "I don't know; ask an expert.")  # fmt: skip
+
+
+def unknown(rng: random.Random) -> Fact:
+    """A question beyond the model, and honest answers to it."""
+    things, frames = rng.choices(FRAMES, (6, 3, 2, 2))[0]
+    thing = rng.choice(things)
+    asks = tuple(upper(frame.format(thing)) for frame in rng.sample(frames, min(4, len(frames))))
+    told = tuple(
+        said.format(thing) for said in rng.sample(SAID, len(SAID)) if thing or "{0}" not in said
+    )
+    return Fact("unknown", asks, told[:3], rng.choice(SHORT), "know")
