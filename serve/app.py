@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from serve.disconnect import ClientGoneError, until_gone
 from serve.edge import Edge
-from serve.protocol import MAX_BODY, ApiError, parse
-from serve.proxy import build, complete, connect, send
-from serve.relay import EventStream, relay
-from serve.served import Served
+from serve.fleet import Fleet
+from serve.protocol import ApiError
+from serve.routes import api, health
 
 log = logging.getLogger("serve")
 
@@ -32,31 +27,27 @@ LOCAL_ORIGINS = (
 """Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
 
 
-def create_app(served: Mapping[str, Served], *, key: str | None) -> FastAPI:
+def create_app(fleet: Fleet, *, key: str | None) -> FastAPI:
     """Build the app.
 
     Args:
-        served: What is being served, by public model id.
+        fleet: What is being served; opened and closed with the app.
         key: The key clients must send as `Authorization: Bearer` or `x-api-key`; None for no key.
     """
 
     @asynccontextmanager
     async def connected(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            app.state.clients = {
-                name: await stack.enter_async_context(connect(one.endpoint))
-                for name, one in served.items()
-            }
+        async with fleet:
             yield
 
     app = FastAPI(
         title="Persona Factory", lifespan=connected, docs_url=None, redoc_url=None, openapi_url=None
     )
-    app.include_router(_health(served))
-    app.include_router(_api(served), prefix="/v1", dependencies=[Depends(_key_check(key))])
+    app.include_router(health(fleet))
+    app.include_router(api(fleet), prefix="/v1", dependencies=[Depends(_key_check(key))])
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Edge, ungated=not all(one.gated for one in served.values()))
+    app.add_middleware(Edge, ungated=lambda: not all(one.gated for one in fleet.served()))
     app.add_middleware(  # outermost, so that errors carry its headers, too
         CORSMiddleware,
         allow_origins=["*"] if key else [],
@@ -105,104 +96,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return await _api_error(request, known)
 
 
-# --- routes ------------------------------------------------------------------------------------
-
-
-def _health(served: Mapping[str, Served]) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @router.get("/readyz")
-    async def readyz(request: Request) -> dict[str, str]:
-        for name in served:
-            client: httpx.AsyncClient = request.app.state.clients[name]
-            try:
-                status = (await client.get("/health", timeout=2)).status_code
-            except httpx.HTTPError:
-                status = 503
-            if status != 200:
-                raise ApiError(503, f"{name} is not ready", code="not_ready")
-        return {"status": "ready"}
-
-    return router
-
-
-def _api(served: Mapping[str, Served]) -> APIRouter:
-    router = APIRouter()
-
-    def pick(model: str) -> Served:
-        found = next((s for name, s in served.items() if model in (name, s.ref)), None)
-        if found is None:
-            message = f"there is no model {model[:80]!r}; there are: {', '.join(sorted(served))}"
-            raise ApiError(404, message, code="model_not_found", param="model")
-        return found
-
-    @router.get("/models")
-    async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [_card(one) for one in served.values()]}
-
-    @router.get("/models/{model:path}")
-    async def model(model: str, response: Response) -> dict[str, Any]:
-        found = pick(model)
-        response.headers.update(found.headers)
-        return _card(found)
-
-    @router.post("/chat/completions")
-    async def chat(request: Request) -> Response:
-        asked = parse(await _body(request))
-        one = pick(asked.model)
-        upstream = await run_in_threadpool(build, one, asked)
-        client: httpx.AsyncClient = request.app.state.clients[one.name]
-        headers = dict(one.headers)
-        if upstream.clamped:
-            told = ", ".join(f"{name}={value}" for name, value in upstream.clamped.items())
-            headers["x-persona-factory-clamped"] = told
-        try:
-            if asked.stream:
-                opened = await until_gone(request.receive, send(client, upstream.body))
-                events = relay(opened, one.name, asked.include_usage)
-                return EventStream(events, headers, close=opened.aclose)
-            whole = await until_gone(request.receive, complete(client, one, upstream.body))
-            return JSONResponse(whole, headers=headers)
-        except ClientGoneError:
-            log.info("the client left before the answer")
-            return Response(status_code=499)
-
-    return router
-
-
-def _card(one: Served) -> dict[str, Any]:
-    """What chat UIs read about a model; fields that do not apply are absent, never null."""
-    return {
-        "id": one.name,
-        "object": "model",
-        "created": one.created,
-        "owned_by": "persona-factory",
-        "name": one.name,
-        "description": one.description,
-        "max_model_len": one.window,
-        "context_length": one.window,
-        "architecture": {"input_modalities": ["text"], "output_modalities": ["text"]},
-        "providers": [{"context_length": one.window, "supports_tools": False}],
-    }
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > MAX_BODY:
-            message = f"a request has at most {MAX_BODY} bytes"
-            raise ApiError(413, message, code="request_too_large")
-    return bytes(body)
-
-
-# --- running -----------------------------------------------------------------------------------
-
-
 def serve(
     root: Path,
     refs: Sequence[str],
@@ -238,9 +131,9 @@ def serve(
 
     with stoppable(), claim_port(host, port, key=key) as door, log_file(root):
         releases = prepare(root, refs, allow_ungated=allow_ungated, announce=announce)
-        with started(root, releases, engine=engine, announce=announce) as served:
+        with started(root, releases, engine=engine, announce=announce) as running:
             where = f"http://{host}:{door.getsockname()[1]}/v1"
-            names = ", ".join(served)
+            names = ", ".join(running)
             door.listen()  # from here on a client waits instead of being refused
             announce(f"ready: {where} serves {names}; stop with Ctrl-C")
-            run(create_app(served, key=key), door)
+            run(create_app(Fleet(running), key=key), door)

@@ -73,6 +73,7 @@ def _serves(url: str, ref: str, key: str | None) -> bool:
 @contextmanager
 def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[tuple[str, str]]:
     from serve.app import create_app
+    from serve.fleet import Fleet
     from serve.startup import log_file, prepare, started
 
     key = secrets.token_urlsafe(24)
@@ -83,9 +84,9 @@ def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[t
     with stoppable(), log_file(root):
         releases = prepare(root, [ref], allow_ungated=False, announce=announce)
         with (
-            started(root, releases, engine=engine, announce=announce) as served,
+            started(root, releases, engine=engine, announce=announce) as engines,
             claim_port("127.0.0.1", 0, key=key) as door,
-            running(create_app(served, key=key), door),
+            running(create_app(Fleet(engines), key=key), door),
         ):
             yield f"http://127.0.0.1:{door.getsockname()[1]}", key
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
@@ -39,7 +40,7 @@ class Edge:
             about one persona says so, too.
     """
 
-    def __init__(self, app: ASGIApp, ungated: bool) -> None:
+    def __init__(self, app: ASGIApp, ungated: Callable[[], bool]) -> None:
         self.app = app
         self.ungated = ungated
 
@@ -57,7 +58,7 @@ class Edge:
                 started = True
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                if self.ungated and "x-persona-factory-release" not in headers:
+                if self.ungated() and "x-persona-factory-release" not in headers:
                     headers["x-persona-factory-ungated"] = "true"
                 mark = " ungated" if "x-persona-factory-ungated" in headers else ""
                 what = f"{scope['method']} {path[:200]!r} {message['status']}"

@@ -56,8 +56,13 @@ class Answer:
         }
 
 
-def build(served: Served, request: ChatRequest) -> Upstream:
+def build(served: Served, model: str, request: ChatRequest) -> Upstream:
     """The engine's request: persona prompt injected, defaults filled in, limits applied.
+
+    Args:
+        served: The release that answers.
+        model: The engine's name for it.
+        request: What the client sent.
 
     Raises:
         ApiError: If the conversation does not fit the window or the chat template.
@@ -89,7 +94,7 @@ def build(served: Served, request: ChatRequest) -> Upstream:
     if asked and asked > room:
         clamped["max_tokens"] = room
     body: dict[str, Any] = {
-        "model": served.endpoint.model,
+        "model": model,
         "messages": messages,
         "max_tokens": min(asked or served.max_tokens, room),
         **served.sampling,

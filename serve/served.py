@@ -1,4 +1,4 @@
-"""One persona as it is being served: what its release says, and the endpoint that runs it."""
+"""One persona as it is served: what its release says."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from factory.chat import ChatFormat
-from factory.contracts import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Release facts beside a healthy endpoint."""
+    """Release facts; which engine runs it is the fleet's business."""
 
     name: str
     """Public model id."""
@@ -34,7 +33,6 @@ class Served:
     """Whether answers come from weights that passed the gate."""
     verdict: str
     """The gate's: PASS, or INCONCLUSIVE where the persona file accepts it."""
-    endpoint: Endpoint
     format: ChatFormat
 
     @property
@@ -50,15 +48,12 @@ class Served:
         return {**said, **marked}
 
     @classmethod
-    def of(
-        cls, facts: Mapping[str, Any], *, gated: bool, endpoint: Endpoint, format: ChatFormat
-    ) -> Served:
+    def of(cls, facts: Mapping[str, Any], *, gated: bool, format: ChatFormat) -> Served:
         """From a release's `release.json`.
 
         Args:
             facts: The parsed file.
             gated: Whether its weights passed and are what answers.
-            endpoint: A healthy engine with its weights.
             format: Its chat format.
         """
         return cls(
@@ -73,6 +68,5 @@ class Served:
             created=int(datetime.fromisoformat(facts["created"]).timestamp()),
             gated=gated,
             verdict=facts["verdict"],
-            endpoint=endpoint,
             format=format,
         )

@@ -81,7 +81,7 @@ def started(
     *,
     engine: str,
     announce: Callable[[str], None],
-) -> Iterator[dict[str, Served]]:
+) -> Iterator[dict[str, tuple[Served, Endpoint]]]:
     """Run an engine for every release; all of them are gone on exit.
 
     Raises:
@@ -89,7 +89,7 @@ def started(
         EngineError: If one cannot run here, does not start, or does not reproduce the probes.
     """
     with ExitStack() as stack:
-        served: dict[str, Served] = {}
+        running: dict[str, tuple[Served, Endpoint]] = {}
         for admission in admissions:
             release, facts = admission.release, admission.release.facts()
             runner = choose(engine if engine != "auto" else facts.get("engine", "auto"))
@@ -115,8 +115,8 @@ def started(
             else:
                 announce(f"warning: {runner.name} is a stand-in; its answers are not {ref}'s")
             gated = admission.gated and genuine
-            served[facts["name"]] = Served.of(facts, gated=gated, endpoint=endpoint, format=format)
-        yield served
+            running[facts["name"]] = (Served.of(facts, gated=gated, format=format), endpoint)
+        yield running
 
 
 def choose(name: str) -> Engine:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from factory.artifacts import hash_json
 from factory.contracts import Reply, Request
-from factory.pairs.database import Database
+from factory.database import Database
 
 VERSION = 1
 """Of the tables; a file with a higher one was written by a later release."""

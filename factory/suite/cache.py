@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from factory.artifacts import hash_json
+from factory.database import Database
 from factory.errors import FactoryError
-from factory.pairs.database import Database
 
 KEPT = 100_000
 """Entries kept at most; the oldest go first. An evaluation writes one or two thousand of about a

@@ -16,6 +16,7 @@ from factory.artifacts import Model, Release, hash_folder, payload_digest
 from factory.chat import ChatFormat
 from factory.store import Stage, commit
 from serve.app import create_app
+from serve.fleet import Fleet
 from serve.listening import claim_port, running
 from serve.startup import prepare, started
 
@@ -125,9 +126,9 @@ def endpoint(
     """Serve releases from a thread, through the same parts as `factory serve`; yields the URL."""
     releases = prepare(root, refs, allow_ungated=allow_ungated, announce=lambda _: None)
     with (
-        started(root, releases, engine=engine, announce=lambda _: None) as served,
+        started(root, releases, engine=engine, announce=lambda _: None) as engines,
         claim_port("127.0.0.1", 0, key=key) as door,
-        running(create_app(served, key=key), door),
+        running(create_app(Fleet(engines), key=key), door),
     ):
         yield f"http://127.0.0.1:{door.getsockname()[1]}"
 

@@ -19,6 +19,7 @@ from factory.contracts import Message
 from serve.app import create_app
 from serve.engines.brain import Ask, Piece
 from serve.engines.hosting import hosted
+from serve.fleet import Fleet
 from serve.listening import claim_port, running
 from serve.served import Served
 from tests.serve.conftest import ask, make_release, sdk
@@ -53,10 +54,10 @@ class Script:
 def scripted(script: Script, model_dir: Path, root: Path) -> Iterator[str]:
     facts = make_release(root, model_dir).facts()
     with hosted(script, model="inner", max_model_len=10_000) as inner:
-        served = Served.of(facts, gated=True, endpoint=inner, format=ChatFormat.load(model_dir))
+        served = Served.of(facts, gated=True, format=ChatFormat.load(model_dir))
         with (
             claim_port("127.0.0.1", 0, key=None) as door,
-            running(create_app({"brief": served}, key=None), door),
+            running(create_app(Fleet({"brief": (served, inner)}), key=None), door),
         ):
             yield f"http://127.0.0.1:{door.getsockname()[1]}"
 
@@ -143,10 +144,10 @@ def test_a_dead_engine_is_503_and_not_ready(tiny_llama: Path, factory_home: Path
     facts = make_release(factory_home, tiny_llama).facts()
     with hosted(Script(2), model="inner", max_model_len=100) as inner:
         pass
-    served = Served.of(facts, gated=True, endpoint=inner, format=ChatFormat.load(tiny_llama))
+    served = Served.of(facts, gated=True, format=ChatFormat.load(tiny_llama))
     with (
         claim_port("127.0.0.1", 0, key=None) as door,
-        running(create_app({"brief": served}, key=None), door),
+        running(create_app(Fleet({"brief": (served, inner)}), key=None), door),
     ):
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
         assert httpx.get(f"{url}/healthz").status_code == 200
