@@ -1,11 +1,29 @@
-"""Finds releases: the one a reference means, and the one that is served now."""
+"""Finds releases: the one a reference means, and the one that a public name points to.
+
+`releases/<persona>/promoted.json` is the pointer: the release that answers under the name, and those that
+did before it. It is replaced in one rename, so a running endpoint sees the old one or the new one. Before
+anybody has promoted anything a name means its newest release that may be promoted.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from factory.artifacts import MANIFEST, Release
-from factory.errors import UsageError
+from factory.artifacts import MANIFEST, Release, read_json, write_json
+from factory.errors import FactoryError, UsageError
+from factory.store import disk_errors, lock
+
+POINTER = "promoted.json"
+REMEMBERED = 50
+"""How many steps back a name can be rolled."""
+
+
+def numbers(root: Path, name: str) -> list[int]:
+    """Finished releases of a persona, oldest first."""
+    found = (root / "releases" / name).glob(f"*/{MANIFEST}")
+    return sorted(int(p.parent.name) for p in found if p.parent.name.isdecimal())
 
 
 def release_of(root: Path, ref: str) -> Release:
@@ -15,32 +33,144 @@ def release_of(root: Path, ref: str) -> Release:
         UsageError: If there is none; names those that exist.
     """
     name, _, number = ref.partition("@")
-    folder = root / "releases" / name
-    numbers = sorted(int(p.parent.name) for p in folder.glob("[0-9]*/manifest.json"))
-    if not numbers or (number and not (number.isdecimal() and int(number) in numbers)):
+    folder, found = root / "releases" / name, numbers(root, name)
+    if not found or (number and not (number.isdecimal() and int(number) in found)):
         raise UsageError(
             "there is no such release",
             where=str(folder),
             got=ref,
-            allowed=", ".join(f"{name}@{n}" for n in numbers) or "none of this name is there yet",
+            allowed=", ".join(f"{name}@{n}" for n in found) or "none of this name is there yet",
             hint="`factory show` lists what was built",
         )
-    return Release.open(folder / (number or str(numbers[-1])))
+    return Release.open(folder / (number or str(found[-1])))
+
+
+def promoted(root: Path, name: str) -> int | None:
+    """Number of the release that answers under a name; None if there is none.
+
+    Raises:
+        FactoryError: If the pointer cannot be read.
+    """
+    pointer = _pointer(root, name)
+    if pointer is not None:
+        return int(pointer["number"])
+    ready = (n for n in reversed(numbers(root, name)) if promotable(root, name, n))
+    return next(ready, None)
+
+
+def promotable(root: Path, name: str, number: int) -> bool:
+    """Whether its verdict was good enough to be served; what is wrong with a damaged one shows later."""
+    try:
+        facts = read_json(root / "releases" / name / str(number) / "release.json")
+        return bool(facts.get("promotable"))
+    except (OSError, ValueError):
+        return True
+
+
+def point(root: Path, name: str, number: int) -> int | None:
+    """Let a name mean this release from now on; returns the number that it meant before.
+
+    Raises:
+        UsageError: If its verdict does not allow that.
+        BusyError: If another process is moving the same name.
+    """
+    with _moving(root, name):
+        if not promotable(root, name, number):
+            raise UsageError(
+                "this release may not be promoted: the evidence for it is inconclusive",
+                got=f"{name}@{number}",
+                hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"
+                " such releases",
+            )
+        before = promoted(root, name)
+        if before == number and _pointer(root, name) is not None:
+            return before
+        history = [*_history(root, name), *([before] if before not in (None, number) else [])]
+        _write(root, name, number, history)
+        return before
+
+
+def roll_back(root: Path, name: str) -> tuple[int, int]:
+    """Let a name mean what it meant before; returns the numbers before and after.
+
+    Raises:
+        UsageError: If there is no earlier release that it meant, or could have meant.
+        BusyError: If another process is moving the same name.
+    """
+    with _moving(root, name):
+        now = promoted(root, name)
+        history = _history(root, name)
+        if _pointer(root, name) is None and now is not None:
+            history = [n for n in numbers(root, name) if n < now and promotable(root, name, n)]
+        there = set(numbers(root, name))
+        while history and history[-1] not in there:
+            history.pop()  # removed by hand meanwhile
+        if now is None or not history:
+            raise UsageError(
+                "there is no earlier release to go back to",
+                got=f"{name}@{now}" if now is not None else name,
+                hint="`factory show` lists what was built; `factory promote NAME@N` chooses one",
+            )
+        _write(root, name, history[-1], history[:-1])
+        return now, history[-1]
 
 
 def newest_promoted(root: Path, name: str, *, but: str) -> Release | None:
-    """The release that is served under a name now, unless it has the very weights `but`.
+    """The release that answers under a name, or did before it, and has other weights than `but`.
 
     Args:
         root: `$FACTORY_HOME`.
         name: The persona's.
         but: Digest of weights; a release with them is passed over for the one before it.
     """
-    folder = root / "releases" / name
-    numbers = [int(p.parent.name) for p in folder.glob(f"*/{MANIFEST}") if p.parent.name.isdigit()]
-    for number in sorted(numbers, reverse=True):
-        release = Release.open(folder / str(number))
-        facts = release.facts()
-        if facts["promotable"] and facts["model_digest"] != but:
+    now = promoted(root, name)
+    if now is None:
+        return None
+    earlier = [n for n in numbers(root, name) if n < now and promotable(root, name, n)]
+    candidates = [now, *reversed(_history(root, name)), *reversed(earlier)]
+    there = set(numbers(root, name))
+    for number in dict.fromkeys(n for n in candidates if n in there):
+        release = Release.open(root / "releases" / name / str(number))
+        if release.facts()["model_digest"] != but:
             return release
     return None
+
+
+def _moving(root: Path, name: str) -> Any:
+    return lock(
+        root / "locks" / f"{name}.promote.lock",
+        f"{name!r} is already being promoted or rolled back",
+    )
+
+
+def _pointer(root: Path, name: str) -> dict[str, Any] | None:
+    file = root / "releases" / name / POINTER
+    try:
+        found = read_json(file)
+        return {"number": int(found["number"]), "history": [int(n) for n in found["history"]]}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FactoryError(
+            "the file that says which release is served cannot be read",
+            where=str(file),
+            got=f"{type(error).__name__}: {error}"[:200],
+            hint=f"remove it, then `factory promote {name}@N`",
+        ) from error
+
+
+def _history(root: Path, name: str) -> list[int]:
+    return list((_pointer(root, name) or {"history": []})["history"])
+
+
+def _write(root: Path, name: str, number: int, history: list[int]) -> None:
+    file = root / "releases" / name / POINTER
+    with disk_errors(file):
+        write_json(
+            file,
+            {
+                "number": number,
+                "history": history[-REMEMBERED:],
+                "moved": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )

@@ -60,7 +60,8 @@ class Run:
         with (
             disk_errors(self.store.root),
             lock(
-                self.store.root / "locks" / f"{self.spec.name}.lock", f"persona {self.spec.name!r}"
+                self.store.root / "locks" / f"{self.spec.name}.lock",
+                f"persona {self.spec.name!r} is already being built",
             ),
         ):
             logs = self.folder / "logs"

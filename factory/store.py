@@ -143,6 +143,10 @@ def require_disk(root: Path, needed: int) -> None:
 def lock(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock that dies with this process.
 
+    Args:
+        path: The lock's file.
+        what: What its holder is doing, as `persona 'x' is already being built`.
+
     Raises:
         BusyError: If another process holds it; names that process.
     """
@@ -155,7 +159,7 @@ def lock(path: Path, what: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise BusyError(
-                f"{what} is already being built by another process",
+                f"{what} by another process",
                 where=str(path),
                 got=f"process {file.read().strip() or 'unknown'}",
                 hint="wait for it to end, or stop it; the next run continues where it was",
@@ -204,7 +208,9 @@ class Store:
         final = self.root / "store" / stage.name / key
         partial = final.with_name(key + ".partial")
         with (
-            lock(final.with_name(key + ".lock"), f"this {stage.name} artifact"),
+            lock(
+                final.with_name(key + ".lock"), f"this {stage.name} artifact is already being built"
+            ),
             disk_errors(partial),
         ):
             if found := self.find(stage, key):  # another process was faster
@@ -240,7 +246,10 @@ class Store:
         Raises:
             BusyError: If another process is publishing there.
         """
-        with lock(folder / ".lock", f"a release of {folder.name!r}"), disk_errors(folder):
+        with (
+            lock(folder / ".lock", f"a release of {folder.name!r} is already being built"),
+            disk_errors(folder),
+        ):
             taken = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
             final = folder / str(max(taken, default=0) + 1)
             partial = folder / f"{final.name}.partial"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, payload_digest
 from factory.errors import FactoryError, UsageError
+from factory.releases import promoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Admission:
 
 
 def find(root: Path, ref: str) -> Release:
-    """The release that NAME (the newest that may be promoted) or NAME@N means.
+    """The release that NAME (the promoted one) or NAME@N means.
 
     Its files are not looked at yet; `admit` does that.
 
@@ -63,25 +64,21 @@ def find(root: Path, ref: str) -> Release:
         )
     if number:
         return _opened(root / "releases" / name / str(int(number)))
-    newest = (_opened(root / "releases" / name / str(n)) for n in sorted(numbers, reverse=True))
-    promoted = next((one for one in newest if _promotable(one)), None)
-    if promoted is None:
+    now = promoted(root, name)
+    if now is None or now not in numbers:
+        reason = (
+            "the evidence for each of them is inconclusive"
+            if now is None
+            else f"{name}@{now} is gone"
+        )
         raise UsageError(
-            f"no release of {name} was promoted: the evidence for each of them is inconclusive",
+            f"no release of {name} is promoted: {reason}",
             got=ref,
             allowed=", ".join(f"{name}@{n}" for n in sorted(numbers)),
             hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"
             " such releases",
         )
-    return promoted
-
-
-def _promotable(release: Release) -> bool:
-    """Whether its verdict was good enough; of a damaged one `admit` says what is wrong."""
-    try:
-        return bool(release.facts().get("promotable"))
-    except (OSError, ValueError):
-        return True
+    return _opened(root / "releases" / name / str(now))
 
 
 def _opened(path: Path) -> Release:
