@@ -14,10 +14,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from serve.edge import Edge
+from serve.edge import Edge, Mended
 from serve.fleet import Fleet
+from serve.logs import RequestLog, log_file
 from serve.protocol import ApiError
 from serve.routes import api, health
+from serve.trace import Observer
 
 log = logging.getLogger("serve")
 
@@ -27,12 +29,13 @@ LOCAL_ORIGINS = (
 """Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
 
 
-def create_app(fleet: Fleet, *, key: str | None) -> FastAPI:
+def create_app(fleet: Fleet, *, key: str | None, observers: Sequence[Observer] = ()) -> FastAPI:
     """Build the app.
 
     Args:
         fleet: What is being served; opened and closed with the app.
         key: The key clients must send as `Authorization: Bearer` or `x-api-key`; None for no key.
+        observers: Who is told of every request, beside the log.
     """
 
     @asynccontextmanager
@@ -47,8 +50,8 @@ def create_app(fleet: Fleet, *, key: str | None) -> FastAPI:
     app.include_router(api(fleet), prefix="/v1", dependencies=[Depends(_key_check(key))])
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Edge, ungated=lambda: not all(one.gated for one in fleet.served()))
-    app.add_middleware(  # outermost, so that errors carry its headers, too
+    app.add_middleware(Mended)
+    app.add_middleware(  # outside what makes errors, so that they carry its headers, too
         CORSMiddleware,
         allow_origins=["*"] if key else [],
         allow_origin_regex=None if key else LOCAL_ORIGINS,
@@ -58,6 +61,11 @@ def create_app(fleet: Fleet, *, key: str | None) -> FastAPI:
                         "x-persona-factory-ungated",
                         "x-persona-factory-clamped"],
     )  # fmt: skip
+    app.add_middleware(
+        Edge,
+        ungated=lambda: not all(one.gated for one in fleet.served()),
+        observers=[RequestLog(), *observers],
+    )
     return app
 
 
@@ -82,6 +90,7 @@ def _key_check(key: str | None) -> Callable[[Request], None]:
 
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
+    request.state.trace.fail(error.code)
     return JSONResponse(error.envelope(), error.status, error.headers)
 
 
@@ -127,7 +136,7 @@ def serve(
         EngineError: If an engine does not start or does not reproduce the release's probes.
     """
     from serve.listening import claim_port, run, stoppable
-    from serve.startup import log_file, prepare, started
+    from serve.startup import prepare, started
 
     with stoppable(), claim_port(host, port, key=key) as door, log_file(root):
         releases = prepare(root, refs, allow_ungated=allow_ungated, announce=announce)

@@ -74,7 +74,8 @@ def _serves(url: str, ref: str, key: str | None) -> bool:
 def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[tuple[str, str]]:
     from serve.app import create_app
     from serve.fleet import Fleet
-    from serve.startup import log_file, prepare, started
+    from serve.logs import log_file
+    from serve.startup import prepare, started
 
     key = secrets.token_urlsafe(24)
 

@@ -14,7 +14,6 @@ from factory import plugins
 from factory.chat import ChatFormat
 from factory.contracts import Endpoint, Engine
 from factory.errors import EngineError, UsageError
-from factory.store import disk_errors
 from serve.proxy import PATH
 from serve.releases import Admission, admit, find
 from serve.served import Served
@@ -24,29 +23,6 @@ log = logging.getLogger("serve")
 COMPARED = 4
 """Greedy tokens of a probe that must come out as released; further on, another machine's rounding
 may decide a tie differently."""
-
-
-@contextmanager
-def log_file(root: Path) -> Iterator[None]:
-    """Write the endpoint's log to `$FACTORY_HOME/logs/serve.log`; it holds no conversations.
-
-    Raises:
-        FactoryError: If the disk is full or read-only.
-    """
-    file = root / "logs" / "serve.log"
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    before = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-        log.removeHandler(handler)
-        handler.close()
 
 
 def prepare(
