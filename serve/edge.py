@@ -86,6 +86,7 @@ class Edge:
         headers = MutableHeaders(scope=message)
         headers["x-request-id"] = trace.id
         headers["server-timing"] = trace.server_timing
+        headers.update(trace.limits)
         if self.ungated() and "x-persona-factory-release" not in headers:
             headers["x-persona-factory-ungated"] = "true"
         trace.ungated = "x-persona-factory-ungated" in headers

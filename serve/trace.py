@@ -57,6 +57,8 @@ class Trace:
     served: Served | None = None
     client: str | None = None
     """Id of the key that was used; never the key."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """What the response says about this client's limits, as headers."""
     status: int = 0
     code: str | None = None
     """Code of the error, if there was one."""
