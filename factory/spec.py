@@ -241,6 +241,8 @@ class Serve(Section):
     """Default length limit of an answer, in tokens."""
     client_system: Literal["append", "ignore", "reject"] = "append"
     """What happens to a client's own system message: after the persona's, dropped, or refused."""
+    completions: bool = False
+    """Whether raw text may be continued, too (`/v1/completions`); the persona's prompt is not part of that."""
 
 
 class Spec(Section):

@@ -1,13 +1,14 @@
 """The part of the OpenAI chat API that this endpoint promises, and the shape of its errors.
 
-Unknown fields are ignored, so that a client's newest option never breaks a conversation. What would
-change the answer and cannot be honoured (tools that must be called, images, JSON schemas, several
-choices) is refused in plain words instead.
+Unknown fields are ignored, so that a client's newest option never breaks a conversation; so are those
+that would bend the persona or show its prompt (`logit_bias`, `echo`, `chat_template`, `min_tokens`, ...):
+nothing is passed on that is not named here. What would change the answer and cannot be honoured (tools
+that must be called, images, JSON schemas, several choices) is refused in plain words instead.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
@@ -68,7 +69,7 @@ class Lenient(BaseModel):
 class TextPart(Lenient):
     """A piece of text in a list of content parts."""
 
-    type: Literal["text", "input_text"]
+    type: Literal["text", "input_text", "output_text"]
     text: str
 
 
@@ -80,7 +81,7 @@ class OtherPart(Lenient):
 
 def _part_kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return "text" if kind in ("text", "input_text") else "other"
+    return "text" if kind in ("text", "input_text", "output_text") else "other"
 
 
 Part = Annotated[
@@ -94,6 +95,10 @@ class ChatMessage(Lenient):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
+    name: Any = None
+    """Dropped: no chat template of ours shows it."""
+    tool_calls: Any = None
+    """Dropped: another model's."""
 
 
 class StreamOptions(Lenient):
@@ -108,11 +113,10 @@ class ResponseFormat(Lenient):
     type: str = "text"
 
 
-class ChatRequest(Lenient):
-    """`POST /v1/chat/completions`: every field that has an effect, and some that get a clear no."""
+class Sampled(Lenient):
+    """What every request for text may say about how it is written."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
@@ -121,14 +125,18 @@ class ChatRequest(Lenient):
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: str | list[str] | None = None
     max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
     n: int | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    logit_bias: dict[str, Any] | None = None
+    """Ignored: it could force or forbid any word."""
+    strict: bool | None = None
+    """Whether a limit that is too large is refused instead of clamped."""
+
+    @property
+    def limit(self) -> int | None:
+        """How long the answer may be, in tokens, if the client said."""
+        return self.max_tokens
 
     @property
     def stops(self) -> list[str]:
@@ -141,42 +149,88 @@ class ChatRequest(Lenient):
         """Whether the stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Short codes of what was given, has a meaning elsewhere, and has no effect here."""
+        return ("logit-bias-ignored",) if self.logit_bias else ()
 
-def parse(body: bytes) -> ChatRequest:
+    def refuse(self) -> None:
+        """Raise what is wrong with fields that are valid but cannot be honoured.
+
+        Raises:
+            ApiError: 400 naming the field.
+        """
+        if self.n not in (None, 1):
+            message = "only one choice per request: n must be 1"
+            raise ApiError(400, message, code="unsupported_value", param="n")
+        if len(self.stops) > MAX_STOPS:
+            message = f"at most {MAX_STOPS} stop strings"
+            raise ApiError(400, message, code="invalid_value", param="stop")
+
+
+class ChatRequest(Sampled):
+    """`POST /v1/chat/completions`: every field that has an effect, and some that get a clear no."""
+
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0)
+    response_format: ResponseFormat | None = None
+    tools: list[Any] | None = None
+    """Ignored: a persona calls none."""
+    tool_choice: str | dict[str, Any] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """See `Sampled.limit`; the newer name wins."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """See `Sampled.ignored`."""
+        return (*super().ignored, *(("tools-ignored",) if self.tools else ()))
+
+    def refuse(self) -> None:
+        """See `Sampled.refuse`."""
+        super().refuse()
+        if self.response_format and self.response_format.type != "text":
+            raise unsupported("response_format", "this persona answers in plain text only")
+        if self.tool_choice not in (None, "auto", "none"):
+            raise unsupported("tool_choice", "this persona calls no tools")
+
+
+def unsupported(field: str, message: str) -> ApiError:
+    """What a field that cannot be honoured gets."""
+    return ApiError(400, message, code="unsupported_parameter", param=field)
+
+
+Asked = TypeVar("Asked", bound=Sampled)
+
+
+def parse(body: bytes, kind: type[Asked]) -> Asked:
     """Read a request body.
+
+    Args:
+        body: What the client sent.
+        kind: What it ought to be.
 
     Raises:
         ApiError: 400 naming the first offending field.
     """
     try:
-        request = ChatRequest.model_validate_json(body)
+        request = kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise ApiError(400, "the body is not valid JSON", code="invalid_json") from error
-        field = ".".join(str(part) for part in first["loc"] if part not in ("text", "other", "str"))
+        field = ".".join(str(part) for part in first["loc"] if not _branch(str(part)))
         raise ApiError(
             400, f"{field or 'body'}: {first['msg']}", code="invalid_value", param=field or None
         ) from error
-    _refuse_unsupported(request)
+    request.refuse()
     return request
 
 
-def _refuse_unsupported(request: ChatRequest) -> None:
-    if request.n not in (None, 1):
-        raise ApiError(
-            400, "only one choice per request: n must be 1", code="unsupported_value", param="n"
-        )
-    if len(request.stops) > MAX_STOPS:
-        raise ApiError(400, f"at most {MAX_STOPS} stop strings", code="invalid_value", param="stop")
-    if request.response_format and request.response_format.type != "text":
-        raise ApiError(
-            400,
-            "this persona answers in plain text only",
-            code="unsupported_parameter",
-            param="response_format",
-        )
-    if request.tool_choice not in (None, "auto", "none"):
-        raise ApiError(
-            400, "this persona calls no tools", code="unsupported_parameter", param="tool_choice"
-        )
+def _branch(part: str) -> bool:
+    """Whether a step of a location is pydantic's name for one of several types, and no field."""
+    return part in ("text", "other", "str") or part.endswith("]")

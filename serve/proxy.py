@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+from pydantic_core import from_json
 
-from factory.chat import FormatError
-from factory.contracts import Endpoint
 from serve.conversation import conversation
-from serve.protocol import MAX_TOP_LOGPROBS, ApiError, ChatRequest
+from serve.logs import engine_words
+from serve.protocol import MAX_TOP_LOGPROBS, ApiError, ChatRequest, Sampled
 from serve.served import Served
+from serve.trace import Trace
+from serve.upstream import Client, Reply, UnreachableError
 
 log = logging.getLogger("serve")
 
@@ -35,6 +36,9 @@ class Upstream:
 
     body: dict[str, Any]
     clamped: dict[str, int]
+    normalised: tuple[str, ...] = ()
+    """What was changed in the client's messages, in short codes."""
+    path: str = PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Answer:
     """What all parts of one answer have in common."""
 
     model: str
+    fingerprint: str
+    """The release that answers; clients see it as `system_fingerprint`."""
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -52,50 +58,68 @@ class Answer:
             "object": kind,
             "created": self.created,
             "model": self.model,
+            "system_fingerprint": self.fingerprint,
             "choices": choices,
         }
 
 
-def build(served: Served, model: str, request: ChatRequest) -> Upstream:
+def build(served: Served, model: str, request: ChatRequest, salt: str) -> Upstream:
     """The engine's request: persona prompt injected, defaults filled in, limits applied.
 
     Args:
         served: The release that answers.
         model: The engine's name for it.
         request: What the client sent.
+        salt: Keeps this tenant's cached prompts apart from everybody else's.
 
     Raises:
         ApiError: If the conversation does not fit the window or the chat template.
     """
-    messages = conversation(
-        request.messages, prompt=served.prompt, client_system=served.client_system
+    talk = conversation(
+        request.messages,
+        prompt=served.prompt,
+        client_system=served.client_system,
+        format=served.format,
     )
-    messages = list(served.format.accepted(messages))
-    try:
-        used = len(served.format.prompt_ids(messages))
-    except FormatError as error:
-        roles = ", ".join(m["role"] for m in messages)[:120]
+    body, clamped = sampled(served, model, request, talk.length, param="messages")
+    body |= {"messages": talk.messages, "cache_salt": salt}
+    if request.logprobs:
+        top = request.top_logprobs or 0
+        if top > MAX_TOP_LOGPROBS:
+            top = clamped["top_logprobs"] = MAX_TOP_LOGPROBS
+        body |= {"logprobs": True, "top_logprobs": top}
+    if request.strict and clamped:
         raise ApiError(
             400,
-            f"this persona cannot read a conversation of this form: {roles}",
+            f"at most {MAX_TOP_LOGPROBS} alternatives a token",
             code="invalid_value",
-            param="messages",
-        ) from error
-    room = served.window - used
-    if room < 1:
-        raise ApiError(
-            400,
-            f"the conversation is {used} tokens long and the window has {served.window}",
-            code="context_length_exceeded",
-            param="messages",
+            param="top_logprobs",
         )
-    clamped: dict[str, int] = {}
-    asked = request.max_completion_tokens or request.max_tokens
-    if asked and asked > room:
-        clamped["max_tokens"] = room
+    return Upstream(body, clamped, (*talk.changed, *request.ignored))
+
+
+def sampled(
+    served: Served, model: str, request: Sampled, used: int, *, param: str
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """The part of an engine's request that says how to write, and the limits that were applied.
+
+    Args:
+        served: The release that answers.
+        model: The engine's name for it.
+        request: What the client sent.
+        used: Tokens of the prompt.
+        param: The field that holds it.
+
+    Raises:
+        ApiError: If there is no room for an answer; in strict mode, for the answer that was asked for.
+    """
+    room, asked = served.window - used, request.limit
+    if room < 1 or (request.strict and asked and asked > room):
+        wanted = f" and {asked} more are asked for" if room >= 1 else ""
+        message = f"the prompt is {used} tokens long{wanted}; the window has {served.window}"
+        raise ApiError(400, message, code="context_length_exceeded", param=param)
     body: dict[str, Any] = {
         "model": model,
-        "messages": messages,
         "max_tokens": min(asked or served.max_tokens, room),
         **served.sampling,
         **{name: v for name in SAMPLING if (v := getattr(request, name)) is not None},
@@ -104,76 +128,56 @@ def build(served: Served, model: str, request: ChatRequest) -> Upstream:
         body["seed"] = request.seed
     if request.stops:
         body["stop"] = request.stops
-    if request.logprobs:
-        top = request.top_logprobs or 0
-        if top > MAX_TOP_LOGPROBS:
-            top = clamped["top_logprobs"] = MAX_TOP_LOGPROBS
-        body |= {"logprobs": True, "top_logprobs": top}
     if request.stream:
         body["stream"] = True
-        if request.include_usage:
-            body["stream_options"] = {"include_usage": True}
-    return Upstream(body, clamped)
+        body["stream_options"] = {"include_usage": True}  # for our own counts, too
+    return body, {"max_tokens": room} if asked and asked > room else {}
 
 
-def connect(endpoint: Endpoint) -> httpx.AsyncClient:
-    """One pool of connections to one engine; no read timeout, for an answer takes what it takes."""
-    return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(
-            uds=str(endpoint.uds) if endpoint.uds else None,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-        ),
-        base_url=endpoint.base_url,
-        headers=endpoint.headers,
-        timeout=httpx.Timeout(None, connect=5),
-        trust_env=False,
-    )
-
-
-async def send(client: httpx.AsyncClient, body: Mapping[str, Any]) -> httpx.Response:
+async def send(
+    client: Client, body: Mapping[str, Any], trace: Trace, path: str = PATH
+) -> Reply:
     """Start a request and wait for its status line; the caller reads and closes the response.
 
     Raises:
         ApiError: If the engine is gone or refuses; its own words go to the log, not to the client.
     """
+    trace.send()
     try:
-        response = await client.send(client.build_request("POST", PATH, json=body), stream=True)
-    except httpx.HTTPError as error:
+        reply = await client.post(path, body, trace.headers)
+        if reply.status == 200:
+            return reply
+        words = engine_words(await reply.read())
+    except UnreachableError as error:
         raise _unavailable(error) from error
-    if response.status_code == 200:
-        return response
-    try:
-        words = (await response.aread())[:500].decode("utf-8", "replace")
-    finally:
-        await response.aclose()
-    log.error("the engine answered %d: %s", response.status_code, words)
-    if response.status_code == 400:
+    log.error("the engine answered %d: %s", reply.status, words)
+    if reply.status == 400:
         raise ApiError(400, "the engine cannot process this request", code="invalid_value")
     raise ApiError(502, "the engine failed on this request", code="engine_error")
 
 
-async def complete(client: httpx.AsyncClient, served: Served, body: Mapping[str, Any]) -> Any:
-    """A whole answer, as `chat.completion`.
+async def complete(
+    client: Client,
+    answer: Answer,
+    body: Mapping[str, Any],
+    trace: Trace,
+    path: str = PATH,
+) -> Any:
+    """A whole answer, as `chat.completion`; also if the engine was asked to continue a text.
 
     Raises:
         ApiError: As `send`, and if the engine breaks off.
     """
-    response = await send(client, body)
+    reply = await send(client, body, trace, path)
     try:
-        found = await _json(response)
+        found = from_json(await reply.read())
+    except (UnreachableError, ValueError) as error:
+        raise _unavailable(error) from error
     finally:
-        await response.aclose()
-    answer = Answer(served.name)
+        reply.close()
+    trace.usage(found["usage"])
     whole = answer.part("chat.completion", [_choice(choice) for choice in found["choices"]])
     return {**whole, "usage": usage(found["usage"])}
-
-
-async def _json(response: httpx.Response) -> Any:
-    try:
-        await response.aread()
-        return response.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise _unavailable(error) from error
 
 
 def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,9 +185,10 @@ def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     if reason not in ("stop", "length"):
         log.error("the engine ended an answer with %r", reason)
         raise ApiError(502, "the engine broke off the answer", code="engine_error")
+    text = choice["message"]["content"] if "message" in choice else choice["text"]
     found = {
         "index": choice["index"],
-        "message": {"role": "assistant", "content": choice["message"]["content"] or ""},
+        "message": {"role": "assistant", "content": text or ""},
         "finish_reason": reason,
     }
     return {**found, **logprobs(choice)}

@@ -8,19 +8,21 @@ is silent, comment lines keep the connection open; there are never `event:` or `
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-import httpx
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serve.disconnect import ClientGoneError, until_gone
+from serve.logs import engine_words
 from serve.protocol import ApiError
 from serve.proxy import Answer, logprobs, usage
+from serve.trace import Trace
+from serve.upstream import Reply, UnreachableError
 
 log = logging.getLogger("serve")
 
@@ -47,7 +49,7 @@ class EventStream(Response):
         self,
         events: AsyncGenerator[bytes],
         headers: dict[str, str],
-        close: Callable[[], Awaitable[None]] | None = None,
+        close: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(
             headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -61,10 +63,10 @@ class EventStream(Response):
         try:
             await until_gone(receive, self._send(send))
         except ClientGoneError:
-            log.info("the client closed the stream")
+            pass  # the request's line in the log says so
         finally:
             if self.close is not None:
-                await self.close()
+                self.close()
 
     async def _send(self, send: Send) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -75,57 +77,86 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def relay(upstream: httpx.Response, model: str, include_usage: bool) -> AsyncGenerator[bytes]:
-    """Events for the client; closes `upstream` at the end, however it comes.
+Chunks = AsyncGenerator[list[dict[str, Any]]]
+"""What is told of an answer, as chunks of a chat stream: those that came together, and an empty list when
+the engine has been silent for a while. An error has no choices, and is the last."""
+
+
+async def relay(upstream: Reply, answer: Answer, include_usage: bool, trace: Trace) -> Chunks:
+    """The engine's stream, made anew from what clients may see.
 
     Args:
-        upstream: The engine's opened stream.
-        model: Public persona name.
+        upstream: The engine's opened stream; the caller closes it.
+        answer: What all chunks have in common.
         include_usage: Whether the client asked for a usage chunk.
+        trace: The request's.
     """
-    answer = Answer(model)
-    state = _Chunks(answer, include_usage)
+    state = _Chunks(answer, include_usage, trace)
+    ready: list[dict[str, Any]] = []
+    rest = b""
     try:
-        async with aclosing(_with_comments(upstream)) as source:
-            async for data in source:
-                if data is None:
-                    yield COMMENT
-                elif data != b"[DONE]":
-                    for part in state.translate(json.loads(data)):
-                        yield event(part)
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE):
+                    block = await upstream.block()
+            except TimeoutError:
+                yield []
+                continue
+            if not block:
+                break
+            # At line feeds only: text may hold characters that other splitters take for line ends.
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                if line.startswith(b"data:") and (data := line[5:].strip()) != b"[DONE]":
+                    ready += state.translate(from_json(data))
+            if ready:
+                yield ready
+                ready = []
         if not state.finished:
             raise _broken("ended without a finish reason")
     except ApiError as error:
-        yield event(error.envelope())
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        yield event(_broken(f"{type(error).__name__}: {error}").envelope())
+        trace.fail(error.code, broken=True)
+        yield [*ready, error.envelope()]
+    except (UnreachableError, ValueError, KeyError) as error:
+        broken = _broken(f"{type(error).__name__}: {error}")
+        trace.fail(broken.code, broken=True)
+        yield [*ready, broken.envelope()]
+
+
+async def events(chunks: Chunks) -> AsyncGenerator[bytes]:
+    """A chat stream as its client reads it."""
+    async with aclosing(chunks):
+        async for batch in chunks:
+            yield b"".join(map(event, batch)) if batch else COMMENT
     yield DONE
 
 
 def event(part: Any) -> bytes:
     """One JSON object on one `data:` line."""
-    return (
-        b"data: " + json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
-    )
+    return b"data: " + to_json(part) + b"\n\n"
 
 
 class _Chunks:
     """Turns the engine's chunks into ours, and remembers what was already said."""
 
-    def __init__(self, answer: Answer, include_usage: bool) -> None:
+    def __init__(self, answer: Answer, include_usage: bool, trace: Trace) -> None:
         self.answer = answer
         self.include_usage = include_usage
+        self.trace = trace
         self.started = False
         self.finished = False
 
     def translate(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
         if chunk.get("error"):
-            raise _broken(str(chunk["error"])[:300])
+            raise _broken(engine_words(chunk["error"]))
         parts = []
         if chunk["choices"] and not self.finished:
             parts.append(self._part([self._choice(chunk["choices"][0])]))
-        if not chunk["choices"] and chunk.get("usage") and self.include_usage:
-            parts.append({**self._part([]), "usage": usage(chunk["usage"])})
+        if not chunk["choices"] and chunk.get("usage"):
+            counts = usage(chunk["usage"])
+            self.trace.usage(counts)
+            if self.include_usage:
+                parts.append({**self._part([]), "usage": counts})
         return parts
 
     def _part(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -133,13 +164,18 @@ class _Chunks:
 
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         delta: dict[str, Any] = {} if self.started else {"role": "assistant"}
-        if (text := choice["delta"].get("content")) is not None:
+        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
+        if text is not None:
             delta["content"] = text
+            if text:
+                self.trace.piece()
         self.started = True
         reason = choice.get("finish_reason")
         if reason not in (None, "stop", "length"):
             raise _broken(f"finish reason {reason!r}")
-        self.finished = reason is not None
+        if reason is not None:
+            self.finished = True
+            self.trace.finish()
         found = {"index": 0, "delta": delta, "finish_reason": reason}
         return {**found, **logprobs(choice)}
 
@@ -147,40 +183,3 @@ class _Chunks:
 def _broken(reason: str) -> ApiError:
     log.error("the engine broke off a stream: %s", reason)
     return ApiError(502, "the engine broke off the answer", code="engine_error")
-
-
-async def _data_lines(upstream: httpx.Response) -> AsyncIterator[bytes]:
-    """The payload of every `data:` line.
-
-    Split at line feeds only: text may hold characters that other line splitters take for line ends.
-    """
-    rest = b""
-    async for block in upstream.aiter_raw():
-        *lines, rest = (rest + block).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
-
-
-async def _with_comments(upstream: httpx.Response) -> AsyncGenerator[bytes | None]:
-    """The engine's data, and None for every KEEP_ALIVE seconds without any."""
-    source = _data_lines(upstream)
-    waiting: asyncio.Future[bytes] | None = None
-    try:
-        while True:
-            waiting = waiting or asyncio.ensure_future(anext(source))
-            done, _ = await asyncio.wait({waiting}, timeout=KEEP_ALIVE)
-            if not done:
-                yield None
-                continue
-            try:
-                item = waiting.result()
-            except StopAsyncIteration:
-                return
-            waiting = None
-            yield item
-    finally:
-        # Closing ends a read that is under way; cancelling it can collide with data just arriving.
-        await upstream.aclose()
-        if waiting is not None:
-            await asyncio.gather(waiting, return_exceptions=True)

@@ -27,6 +27,10 @@ class Served:
     max_tokens: int
     """Default length limit of an answer, in tokens."""
     client_system: Literal["append", "ignore", "reject"]
+    completions: bool
+    """Whether `/v1/completions` may continue raw text, without the persona's prompt."""
+    digest: str
+    """SHA-256 over the weights' files."""
     created: int
     """When it was released, in seconds since 1970."""
     gated: bool
@@ -39,6 +43,11 @@ class Served:
     def ref(self) -> str:
         """NAME@N."""
         return f"{self.name}@{self.number}"
+
+    @property
+    def fingerprint(self) -> str:
+        """What `system_fingerprint` says: the release and the first digits of its weights' digest."""
+        return f"{self.ref}-{self.digest[:12]}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -65,6 +74,8 @@ class Served:
             sampling=facts["sampling"],
             max_tokens=facts["max_tokens"],
             client_system=facts["client_system"],
+            completions=facts.get("completions", False),
+            digest=facts["model_digest"],
             created=int(datetime.fromisoformat(facts["created"]).timestamp()),
             gated=gated,
             verdict=facts["verdict"],

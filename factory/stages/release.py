@@ -81,6 +81,7 @@ def run(
         "sampling": base.sampling(spec.serve),
         "max_tokens": spec.serve.max_tokens,
         "client_system": spec.serve.client_system,
+        "completions": spec.serve.completions,
         "engine": spec.serve.engine,
         "verdict": card["verdict"],
         "promotable": card["verdict"] == "PASS" or spec.evaluate.inconclusive == "warn",

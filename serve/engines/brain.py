@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -15,7 +16,9 @@ class Ask(BaseModel):
     """One request, as the gateway builds it; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    messages: list[Message]
+    messages: list[Message] = []
+    prompt: str = ""
+    """A text to go on with, where there are no messages."""
     max_tokens: int = 256
     temperature: float = 1.0
     top_p: float = 1.0
@@ -50,24 +53,33 @@ class Brain(Protocol):
         """Ids of the generation prompt. Raises ValueError if the template refuses the messages."""
         ...
 
-    def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
-        """The answer step by step; the last piece has a finish reason."""
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a text to go on with."""
+        ...
+
+    def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece] | AsyncGenerator[Piece]:
+        """The answer step by step; the last piece has a finish reason.
+
+        An iterator computes: it is read in a thread, one answer at a time. An asynchronous generator
+        must not, and any number of its answers run at once.
+        """
         ...
 
 
-def until_stop(pieces: Iterable[Piece], stops: list[str]) -> Iterator[Piece]:
+async def until_stop(pieces: AsyncGenerator[Piece], stops: list[str]) -> AsyncGenerator[Piece]:
     """End at the first stop string, which is not part of the answer.
 
     Text that might be the beginning of a stop string is held back until that is decided.
     """
     held = ""
     keep = max(map(len, stops), default=1) - 1
-    for piece in pieces:
-        held += piece.text
-        ends = [at for stop in stops if (at := held.find(stop)) >= 0]
-        if ends:
-            yield Piece(held[: min(ends)], piece.token_ids, piece.logprobs, "stop")
-            return
-        cut = len(held) if piece.finish_reason else max(len(held) - keep, 0)
-        yield Piece(held[:cut], piece.token_ids, piece.logprobs, piece.finish_reason)
-        held = held[cut:]
+    async with aclosing(pieces):
+        async for piece in pieces:
+            held += piece.text
+            ends = [at for stop in stops if (at := held.find(stop)) >= 0]
+            if ends:
+                yield Piece(held[: min(ends)], piece.token_ids, piece.logprobs, "stop")
+                return
+            cut = len(held) if piece.finish_reason else max(len(held) - keep, 0)
+            yield Piece(held[:cut], piece.token_ids, piece.logprobs, piece.finish_reason)
+            held = held[cut:]

@@ -6,7 +6,7 @@ Ships as a product: clients, gateways and tests can be tried on a machine withou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -33,15 +33,24 @@ class EchoEngine:
         """See `factory.contracts.Engine`; the folder's weights are not read."""
         from serve.engines.hosting import hosted
 
-        return hosted(_Echo(), model=model, max_model_len=max_model_len)
+        return hosted(Echo(), model=model, max_model_len=max_model_len)
 
 
-class _Echo:
+class Echo:
+    """Says back what it was told; see `serve.engines.brain.Brain`."""
+
     def prompt_ids(self, messages: list[Message]) -> list[int]:
+        """One for each word."""
         return list(range(sum(len(_words(m["content"])) for m in messages)))
 
-    def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
-        said = next(m["content"] for m in reversed(ask.messages) if m["role"] == "user")
+    def text_ids(self, text: str) -> list[int]:
+        """One for each word."""
+        return list(range(len(_words(text))))
+
+    async def pieces(self, prompt_ids: list[int], ask: Ask) -> AsyncGenerator[Piece]:
+        """A word at a time."""
+        users = (m["content"] for m in reversed(ask.messages) if m["role"] == "user")
+        said = next(users, ask.prompt)
         words = _words(f"echo: {said}")
         for i, word in enumerate(words[: ask.max_tokens]):
             last = i + 1 == min(len(words), ask.max_tokens)

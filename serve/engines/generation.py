@@ -65,6 +65,10 @@ class Generator:
             raise ValueError(f"the chat template refuses: {error}") from error
         return list(ids)
 
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a text to go on with, begun as this tokenizer begins texts."""
+        return list(self.tokenizer(text)["input_ids"])
+
     def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
         """See `serve.engines.brain.Brain`; the stop token is counted but has no text."""
         sampler = _Sampler(ask, self.model.device)

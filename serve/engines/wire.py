@@ -1,7 +1,7 @@
 """The OpenAI-compatible surface of an engine that runs in this process.
 
 It speaks to our own gateway and to the parity certificate only, over a Unix socket in a private
-folder, and in vLLM's dialect (`return_token_ids`). One answer is generated at a time.
+folder, and in vLLM's dialect (`return_token_ids`). Brains that compute answer one request at a time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from pydantic_core import to_json
+from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from serve.disconnect import ClientGoneError, until_gone
 from serve.engines.brain import Ask, Brain, Piece, until_stop
@@ -27,7 +30,7 @@ from serve.relay import DONE, EventStream, event
 log = logging.getLogger("serve")
 
 
-def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> FastAPI:
+def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> Starlette:
     """The app of one engine.
 
     Args:
@@ -36,45 +39,57 @@ def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> Fas
         max_model_len: Context window in tokens.
         key: Bearer token every request but `/health` must carry.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     turn = asyncio.Lock()
+    wanted = f"Bearer {key}".encode()
 
-    @app.get("/health")
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         return Response()
 
-    @app.post("/v1/chat/completions")
-    async def chat(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         given = request.headers.get("authorization", "")
-        if not secrets.compare_digest(given.encode(), f"Bearer {key}".encode()):
+        if not secrets.compare_digest(given.encode(), wanted):
             return _refusal(401, "wrong key")
         try:
             ask = Ask.model_validate_json(await request.body())
-            prompt_ids = brain.prompt_ids(ask.messages)
+            text = request.scope["path"] == "/v1/completions"
+            prompt_ids = brain.text_ids(ask.prompt) if text else brain.prompt_ids(ask.messages)
         except ValueError as error:
             return _refusal(400, str(error))
         room = max_model_len - len(prompt_ids)
         if room < 1:
             return _refusal(400, f"{len(prompt_ids)} prompt tokens, the window has {max_model_len}")
         ask = ask.model_copy(update={"max_tokens": min(ask.max_tokens, room)})
-        answer = _Answer(model, prompt_ids, ask)
-        pieces = _in_turn(turn, until_stop(brain.pieces(prompt_ids, ask), ask.stop))
+        answer = _Answer(model, prompt_ids, ask, text)
+        found = brain.pieces(prompt_ids, ask)
+        pieces = until_stop(
+            _in_turn(turn, found) if isinstance(found, Iterator) else found, ask.stop
+        )
         if ask.stream:
             return EventStream(answer.events(pieces), {})
         try:
-            return JSONResponse(await until_gone(request.receive, answer.whole(pieces)))
+            return _json(await until_gone(request.receive, answer.whole(pieces)))
         except ClientGoneError:
             return Response(status_code=499)
         except Exception as error:  # whatever a model can raise ends this request only
             log.exception("generation failed")
             return _refusal(500, f"{type(error).__name__}: {error}")
 
-    return app
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", answer, methods=["POST"]),
+            Route("/v1/completions", answer, methods=["POST"]),
+            Route("/health", health),
+        ]
+    )
+
+
+def _json(found: Any, status: int = 200) -> Response:
+    return Response(to_json(found), status, media_type="application/json")
 
 
 def _refusal(status: int, message: str) -> Response:
     kind = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-    return JSONResponse({"error": kind}, status)
+    return _json({"error": kind}, status)
 
 
 async def _in_turn(turn: asyncio.Lock, pieces: Iterator[Piece]) -> AsyncGenerator[Piece]:
@@ -90,6 +105,8 @@ class _Answer:
     model: str
     prompt_ids: list[int]
     ask: Ask
+    text: bool
+    """Whether it goes on with a text; else it is the next turn of a conversation."""
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
     count: int = 0
@@ -135,13 +152,19 @@ class _Answer:
         yield DONE
 
     def _part(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        made = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
-        return {**made, "choices": choices}
+        return {
+            "id": self.id,
+            "object": "text_completion" if self.text else kind,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
 
     def _choice(
         self, key: str, value: Any, logprobs: list[Any], reason: str | None, ids: list[int]
     ) -> dict[str, Any]:
-        choice = {"index": 0, key: value, "logprobs": None, "finish_reason": reason}
+        said = {"text": value["content"]} if self.text else {key: value}
+        choice = {"index": 0, **said, "logprobs": None, "finish_reason": reason}
         if logprobs:
             choice["logprobs"] = {"content": logprobs}
         if self.ask.return_token_ids:

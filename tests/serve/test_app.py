@@ -135,7 +135,9 @@ OK = {"model": "brief", "messages": [{"role": "user", "content": "Hi"}]}
     [
         ("GET", "/v1/nothing", None, 404, "unknown_url", None),
         ("POST", "/v1/embeddings", {"input": "x"}, 404, "unknown_url", None),
-        ("POST", "/v1/completions", {"prompt": "x"}, 404, "unknown_url", None),
+        ("POST", "/v1/completions", {"prompt": "x"}, 400, "invalid_value", "model"),
+        ("POST", "/v1/completions", {"model": "brief", "prompt": "x"}, 403, "completions_not_enabled", "model"),
+        ("POST", "/v1/responses", {"model": "brief"}, 400, "invalid_value", "input"),
         ("POST", "/tokenize", {"prompt": "x"}, 404, "unknown_url", None),
         ("GET", "/v1/chat/completions", None, 405, "method_not_allowed", None),
         ("DELETE", "/v1/models", None, 405, "method_not_allowed", None),
@@ -316,7 +318,7 @@ def test_the_system_prompt_has_no_way_out(url: str) -> None:
         response = httpx.post(f"{url}/v1/chat/completions", json={**leaky, "stream": stream})
         assert response.status_code == 200
         assert CANARY not in response.text
-        for name in ("token_ids", "prompt_logprobs", "prompt_text", "brief@"):
+        for name in ("token_ids", "prompt_logprobs", "prompt_text", '"model":"brief@'):
             assert name not in response.text
     for path in ("/v1/models", "/v1/models/brief", "/healthz", "/readyz", "/openapi.json", "/docs"):
         assert CANARY not in httpx.get(url + path).text
