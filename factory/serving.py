@@ -1,0 +1,155 @@
+"""What the commands around the endpoint do; the only module of the factory that knows the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from factory.commands import console
+
+
+def serve(
+    names: Sequence[str],
+    host: str,
+    port: int,
+    engine: str,
+    allow_ungated: bool,
+    metrics_port: int | None,
+    limits: tuple[int | None, int | None, int | None],
+    memory: float | None,
+    idle: float | None,
+) -> None:
+    """Serve until stopped."""
+    from factory.store import home
+    from serve.app import serve
+    from serve.limits import Limits
+
+    serve(
+        home(), list(names), host=host, port=port, key=os.environ.get("FACTORY_API_KEY"),
+        engine=engine, allow_ungated=allow_ungated, metrics_port=metrics_port,
+        limits=Limits(*limits), memory=memory, idle=idle,
+        announce=lambda text: console.print(text, markup=False),
+    )  # fmt: skip
+
+
+def chat(name: str, url: str, engine: str) -> None:
+    """Talk to a running endpoint, or start one for the length of the conversation."""
+    from factory.store import home
+    from serve.chat import chat
+
+    chat(home(), name, url=url, key=os.environ.get("FACTORY_API_KEY"), engine=engine)
+
+
+def promote(ref: str) -> None:
+    """Gate a release against the one that is served now; then let the name mean it."""
+    from factory.commands import evaluate
+    from factory.errors import Inconclusive
+    from factory.releases import point, promotable, promoted, release_of
+    from factory.store import home
+
+    name = ref.partition("@")[0]
+    number = release_of(home(), ref).number
+    now = promoted(home(), name)
+    if now not in (None, number) and promotable(home(), name, number):
+        try:
+            evaluate(f"{name}@{number}", f"{name}@{now}", None, None, {})
+        except Inconclusive as error:
+            if not _accepts_doubt(name, number):
+                raise
+            console.print(f"warning: {error.what}, which its persona file accepts", markup=False)
+    point(home(), name, number)
+    was = f", before it {name}@{now}" if now not in (None, number) else ""
+    console.print(
+        f"{name} means {name}@{number} now{was}; a running endpoint follows within seconds",
+        markup=False,
+    )
+
+
+def _accepts_doubt(name: str, number: int) -> bool:
+    from factory.artifacts import read_json
+    from factory.store import home
+
+    persona = read_json(home() / "releases" / name / str(number) / "persona.json")
+    return bool(persona["evaluate"]["inconclusive"] == "warn")
+
+
+def rollback(name: str) -> None:
+    """Let a name mean what it meant before; that release was gated when it was promoted."""
+    from factory.releases import roll_back
+    from factory.store import home
+
+    before, now = roll_back(home(), name)
+    console.print(
+        f"{name} means {name}@{now} again, no longer {name}@{before}; a running endpoint follows"
+        " within seconds",
+        markup=False,
+    )
+
+
+def create_key(
+    label: str,
+    personas: Sequence[str],
+    expires: str | None,
+    rpm: int | None,
+    tpm: int | None,
+    streams: int | None,
+) -> None:
+    """Print a new key alone on stdout, so that a script can take it; what it is for goes to stderr."""
+    from factory.releases import numbers
+    from factory.store import home
+    from serve.keys import Keyring, lifetime
+    from serve.limits import Limits
+
+    text, key = Keyring(home()).create(
+        label,
+        personas=personas,
+        lifetime=lifetime(expires) if expires else None,
+        limits=Limits(rpm, tpm, streams),
+    )
+    told = Console(stderr=True, highlight=False)
+    print(text)
+    told.print(
+        f"key {key.id}; it is shown this once, and from now on the endpoint needs a key, also from"
+        " this machine",
+        markup=False,
+    )
+    for name in key.personas:
+        if not numbers(home(), name):
+            told.print(f"warning: there is no release of {name!r} yet", markup=False)
+
+
+def list_keys() -> None:
+    """A table of all keys ever made."""
+    from factory.report.tables import keys_table
+    from factory.store import home
+    from serve.keys import Keyring
+
+    ring = Keyring(home())
+    found = ring.keys()
+    if not found:
+        console.print("no keys yet; `factory keys create` makes one", markup=False)
+        return
+    console.print(keys_table([key.facts(ring.now()) for key in found]))
+
+
+def revoke_key(ref: str) -> None:
+    """End a key."""
+    from factory.store import home
+    from serve.keys import Keyring
+
+    key = Keyring(home()).revoke(ref)
+    console.print(f"revoked {key.id} {key.label}".rstrip(), markup=False)
+
+
+def connect(client: str | None, url: str, persona: str | None, show_key: bool) -> None:
+    """Print a client's settings as they are, so that they can be piped into a file; or the clients."""
+    from serve.connect.clients import CLIENTS, settings
+
+    if client is None:
+        width = max(map(len, CLIENTS))
+        print("\n".join(f"{name:{width}}  {what}" for name, what in CLIENTS.items()))
+        return
+    key = os.environ.get("FACTORY_API_KEY")
+    print(settings(client, url=url, persona=persona, key=key, show_key=show_key))

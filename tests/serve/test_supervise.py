@@ -1,0 +1,291 @@
+"""A swap loses no word, a dead engine comes back, and engines come and go with the memory they may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from factory.errors import EngineError, UsageError
+from factory.hardware import GIB
+from factory.releases import newest_promoted, point, promoted, roll_back
+from tests.serve.conftest import PROMPT, MakeRelease, Serve, ask, golden
+
+
+def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "this never came true"
+        time.sleep(0.05)
+
+
+def question(**more: Any) -> dict[str, Any]:
+    return {"model": "brief", "messages": ask("Tell me about tea."), **more}
+
+
+def answering(url: str, name: str = "brief") -> str:
+    """The release that answers under a name now."""
+    response = httpx.post(f"{url}/v1/chat/completions", json=question(model=name, max_tokens=2))
+    assert response.status_code == 200, response.text
+    return str(response.headers["x-persona-factory-release"])
+
+
+# --- the pointer -------------------------------------------------------------------------------
+
+
+def test_a_name_means_what_was_promoted_until_that_is_changed(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    release(number=1)
+    release(number=2)
+    assert promoted(factory_home, "brief") == 2  # nobody promoted: the newest that passed
+    assert point(factory_home, "brief", 1) == 2
+    release(number=3)
+    assert promoted(factory_home, "brief") == 1
+    assert point(factory_home, "brief", 3) == 1
+    assert roll_back(factory_home, "brief") == (3, 1)
+    assert roll_back(factory_home, "brief") == (1, 2)
+    with pytest.raises(UsageError, match="no earlier release"):
+        roll_back(factory_home, "brief")
+
+
+def test_an_inconclusive_release_is_not_promoted(release: MakeRelease, factory_home: Path) -> None:
+    release(number=1)
+    release(number=2, verdict="INCONCLUSIVE")
+    assert promoted(factory_home, "brief") == 1
+    with pytest.raises(UsageError, match="inconclusive"):
+        point(factory_home, "brief", 2)
+    assert promoted(factory_home, "brief") == 1
+
+
+def test_what_is_served_now_is_what_a_new_model_is_compared_with(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    digests = [
+        release(number=n, model_digest=f"{n}" * 64).facts()["model_digest"] for n in (1, 2, 3)
+    ]
+    point(factory_home, "brief", 1)
+    found = newest_promoted(factory_home, "brief", but="other")
+    assert found is not None and found.number == 1
+    found = newest_promoted(factory_home, "brief", but=digests[0])
+    assert found is not None and found.number == 3  # what it was before
+
+
+# --- swaps -------------------------------------------------------------------------------------
+
+
+def test_a_stream_ends_on_the_release_it_began_with(
+    release: MakeRelease, serve: Serve, factory_home: Path, tiny_llama: Path
+) -> None:
+    probes = golden(tiny_llama, PROMPT)
+    release(number=1, probes=probes)
+    point(factory_home, "brief", 1)
+    with serve("brief", engine="transformers") as url:
+        body = question(stream=True, max_tokens=400, stop=None)
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=120) as stream:
+            lines = stream.iter_lines()
+            begun = [next(lines) for _ in range(6)]
+            release(number=2, probes=probes)
+            point(factory_home, "brief", 2)
+            eventually(lambda: answering(url) == "brief@2")
+            chunks = [json.loads(x[6:]) for x in [*begun, *lines] if x.startswith("data: {")]
+        assert stream.headers["x-persona-factory-release"] == "brief@1"
+        assert {c["system_fingerprint"].partition("-")[0] for c in chunks} == {"brief@1"}
+        assert [c["choices"][0]["finish_reason"] for c in chunks][-1] in ("stop", "length")
+        assert roll_back(factory_home, "brief") == (2, 1)
+        eventually(lambda: answering(url) == "brief@1")
+
+
+def test_no_request_fails_while_releases_take_turns(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    release(number=1)
+    release(number=2)
+    point(factory_home, "brief", 1)
+    seen: list[tuple[int, str, str]] = []
+    over = threading.Event()
+
+    def keep_asking(url: str) -> None:
+        while not over.is_set():
+            r = httpx.post(f"{url}/v1/chat/completions", json=question())
+            said = r.json()["choices"][0]["message"]["content"] if r.status_code == 200 else r.text
+            seen.append((r.status_code, r.headers.get("x-persona-factory-release", ""), said))
+
+    with serve("brief") as url:
+        askers = [threading.Thread(target=keep_asking, args=(url,)) for _ in range(3)]
+        for asker in askers:
+            asker.start()
+        try:
+            for number in (2, 1, 2):
+                point(factory_home, "brief", number)
+                eventually(lambda n=number: bool(seen) and seen[-1][1] == f"brief@{n}")
+        finally:
+            over.set()
+            for asker in askers:
+                asker.join()
+    assert {status for status, _, _ in seen} == {200}
+    assert {ref for _, ref, _ in seen} == {"brief@1", "brief@2"}
+    assert {said for _, _, said in seen} == {"echo: Tell me about tea."}
+
+
+def test_a_promoted_release_that_is_not_what_passed_does_not_take_over(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    told: list[str] = []
+    release(number=1)
+    point(factory_home, "brief", 1)
+    with serve("brief", announce=told.append) as url:
+        bad = release(number=2)
+        (bad.path / "persona.json").write_text('{"altered": true}')
+        point(factory_home, "brief", 2)
+        eventually(lambda: any("brief@2 was promoted and cannot be served" in x for x in told))
+        assert answering(url) == "brief@1"
+        release(number=3)
+        point(factory_home, "brief", 3)
+        eventually(lambda: answering(url) == "brief@3")
+
+
+def test_a_pinned_release_does_not_follow(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    release(number=1)
+    with serve("brief@1") as url:
+        release(number=2)
+        point(factory_home, "brief", 2)
+        time.sleep(1.5)
+        assert answering(url) == "brief@1"
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+def test_engines_take_turns_in_the_memory_they_have(release: MakeRelease, serve: Serve) -> None:
+    told: list[str] = []
+    release(name="brief")
+    release(name="other")
+    with serve("brief", "other", announce=told.append, budget=4 * GIB) as url:
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        listed = {m["id"] for m in httpx.get(f"{url}/v1/models").json()["data"]}
+        assert listed == {"brief", "other"}
+        for name in ("other", "brief", "other"):
+            assert answering(url, name) == f"{name}@1"
+        assert [x for x in told if x.startswith("unloaded")] == [
+            "unloaded brief@1",
+            "unloaded other@1",
+            "unloaded brief@1",
+        ]
+
+
+def test_a_swap_within_one_engines_memory_makes_requests_wait_and_not_fail(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    release(number=1)
+    point(factory_home, "brief", 1)
+    with serve("brief", budget=4 * GIB) as url:
+        release(number=2)
+        point(factory_home, "brief", 2)
+        eventually(lambda: answering(url) == "brief@2")
+
+
+def test_what_does_not_fit_at_all_is_refused_before_anything_starts(
+    release: MakeRelease, serve: Serve
+) -> None:
+    release()
+    with pytest.raises(EngineError, match="does not fit") as caught, serve("brief", budget=GIB):
+        pass
+    assert caught.value.where == "--memory"
+
+
+def test_an_engine_that_nobody_asks_for_is_unloaded_and_comes_back(
+    release: MakeRelease, serve: Serve
+) -> None:
+    told: list[str] = []
+    release()
+    with serve("brief", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        assert answering(url) == "brief@1"
+
+
+# --- engines that fall over, and engines elsewhere ----------------------------------------------
+
+
+def test_another_gateway_may_stand_behind_this_one(
+    release: MakeRelease, serve: Serve, tiny_llama: Path
+) -> None:
+    release(probes=golden(tiny_llama, PROMPT))
+    said = {}
+    for engine in ("echo", "transformers"):
+        with serve("brief", engine=engine) as behind, serve("brief", engine=behind) as url:
+            direct, through = (
+                httpx.post(f"{at}/v1/chat/completions", json=question(temperature=0))
+                for at in (behind, url)
+            )
+            assert direct.json()["choices"] == through.json()["choices"]
+            assert direct.json()["usage"] == through.json()["usage"]  # the prompt is there once
+            said[engine] = "x-persona-factory-ungated" in through.headers
+    assert said == {"echo": True, "transformers": False}
+
+
+def test_a_server_without_the_model_or_without_an_answer_is_one_clear_error(
+    release: MakeRelease, serve: Serve
+) -> None:
+    release()
+    with (
+        serve("brief") as behind, pytest.raises(EngineError, match="no such model"),
+        serve("brief", engine=behind + "#x"),
+    ):
+        pass
+    with pytest.raises(EngineError, match="does not answer"), serve("brief", engine=behind):
+        pass
+
+
+@pytest.mark.vllm
+def test_a_killed_engine_comes_back_and_clients_get_clean_errors_meanwhile(
+    release: MakeRelease, serve: Serve, tiny_llama: Path
+) -> None:
+    release(probes=golden(tiny_llama, PROMPT))
+    told: list[str] = []
+    with serve("brief", engine="vllm", announce=told.append) as url:
+        assert answering(url) == "brief@1"
+        for pid in engines():
+            os.kill(pid, signal.SIGKILL)
+        codes = set()
+
+        def back() -> bool:
+            response = httpx.post(
+                f"{url}/v1/chat/completions", json=question(max_tokens=2), timeout=120
+            )
+            codes.add(response.status_code)
+            if response.status_code != 200:
+                error = response.json()["error"]
+                assert set(error) == {"message", "type", "param", "code"}
+                assert response.status_code in (502, 503)
+            time.sleep(0.2)
+            return response.status_code == 200
+
+        eventually(back, seconds=180)
+        assert 503 in codes
+        assert any("answers again" in line for line in told)
+
+
+def engines() -> list[int]:
+    """Process ids of the vLLM servers that this process started."""
+    own = f"{os.getpid()}"
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            command = stat.with_name("cmdline").read_text()
+        except OSError:
+            continue
+        if parent == own and "vllm_launch" in command:
+            found.append(int(stat.parent.name))
+    return found
