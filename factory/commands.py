@@ -297,26 +297,6 @@ def show(name: str | None) -> None:
     console.print(table)
 
 
-def serve(names: Sequence[str], host: str, port: int, engine: str, allow_ungated: bool) -> None:
-    """Serve until stopped."""
-    from factory.store import home
-    from serve.app import serve
-
-    serve(
-        home(), list(names), host=host, port=port, key=os.environ.get("FACTORY_API_KEY"),
-        engine=engine, allow_ungated=allow_ungated,
-        announce=lambda text: console.print(text, markup=False),
-    )  # fmt: skip
-
-
-def chat(name: str, url: str, engine: str) -> None:
-    """Talk to a running endpoint, or start one for the length of the conversation."""
-    from factory.store import home
-    from serve.chat import chat
-
-    chat(home(), name, url=url, key=os.environ.get("FACTORY_API_KEY"), engine=engine)
-
-
 def doctor() -> int:
     """Print every finding; 1 if any is bad."""
     from factory.doctor import examine
