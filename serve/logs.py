@@ -11,7 +11,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -82,7 +82,7 @@ class _Json(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["at"] = _places(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(line, separators=(",", ":"))  # in ASCII: some readers split at U+2028
 
 
 def _places(info: Any) -> list[str]:
@@ -123,7 +123,8 @@ def log_file(root: Path) -> Iterator[None]:
     finally:
         log.setLevel(before)
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # the disk has filled up; the last lines are lost
+            handler.close()
 
 
 def engine_words(found: Any) -> str:
@@ -141,4 +142,5 @@ def engine_words(found: Any) -> str:
         found = found["error"]
     if not isinstance(found, dict):
         return type(found).__name__
-    return " ".join(f"{name}={str(found[name])[:60]}" for name in ("type", "code") if name in found)
+    told = (f"{name}={str(found[name])[:60]}" for name in ("type", "code") if found.get(name))
+    return " ".join(told) or "no reason"
