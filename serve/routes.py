@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
 from serve.completions import TEXT
@@ -139,7 +139,8 @@ async def answer(
             return EventStream(events, headers, close=_closing(opened, lease))
         asking = complete(lease.client, common, upstream.body, trace, upstream.path)
         whole = await until_gone(request.receive, asking)
-        return JSONResponse(dialect.whole(asked, whole), headers=headers)
+        found = to_json(dialect.whole(asked, whole))
+        return Response(found, headers=headers, media_type="application/json")
     except ClientGoneError:
         return Response(status_code=GONE)
 
