@@ -127,7 +127,7 @@ def list_keys() -> None:
     from serve.keys import Keyring
 
     ring = Keyring(home())
-    found = ring.keys()
+    found = ring.stored()
     if not found:
         console.print("no keys yet; `factory keys create` makes one", markup=False)
         return

@@ -1,4 +1,4 @@
-"""Who may call: keys that are shown once and stored as hashes, and the doorkeeper that knows them.
+"""Keys that let clients in: shown once, stored as hashes.
 
 A key is `pf-<id>-<secret>`. The id is public and finds the stored hash; the secret has 192 random bits, so
 that one round of a salted SHA-256 is as good as a slow hash and costs nothing on the way to an answer.
@@ -6,30 +6,23 @@ that one round of a salted SHA-256 is as good as a slow hash and costs nothing o
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastapi import Request
-
 from factory.database import Database
-from factory.errors import FactoryError, UsageError
+from factory.errors import UsageError
 from serve.limits import UNLIMITED, Limits
-from serve.protocol import ApiError
-
-log = logging.getLogger("serve")
 
 FILE = "serving.sqlite"
-INTERVAL = 1.0
-"""Seconds after which a running endpoint looks whether keys were made or revoked."""
+UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 _TABLES = """
 CREATE TABLE keys (
@@ -61,35 +54,22 @@ class Key:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "active"
 
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who is calling, and what that allows."""
-
-    id: str
-    """A key's id, `operator`, or `local` where no key is needed."""
-    personas: frozenset[str] = frozenset()
-    """Those it may talk to; none means all."""
-    limits: Limits = UNLIMITED
-
-    def may(self, persona: str) -> bool:
-        """Whether it may talk to this persona."""
-        return not self.personas or persona in self.personas
-
-    def allowed(self, model: str) -> str:
-        """The model it asks for, which is NAME or NAME@N, if it may.
-
-        Raises:
-            ApiError: 403 `persona_not_allowed`. It says nothing about whether there is such a persona.
-        """
-        if not self.may(model.partition("@")[0]):
-            raise ApiError(
-                403,
-                f"this key may use {', '.join(sorted(self.personas))}, not {model[:80]!r}",
-                code="persona_not_allowed",
-                param="model",
-            )
-        return model
+    def facts(self, now: float) -> dict[str, str]:
+        """What people are shown of it."""
+        limits = (
+            ("rpm", self.limits.requests),
+            ("tpm", self.limits.tokens),
+            ("streams", self.limits.streams),
+        )
+        return {
+            "id": self.id,
+            "name": self.label,
+            "state": self.state(now),
+            "personas": ", ".join(self.personas) or "all",
+            "limits": ", ".join(f"{what} {limit}" for what, limit in limits if limit is not None),
+            "created": _day(self.created),
+            "expires": "never" if self.expires is None else _day(self.expires),
+        }
 
 
 class Keyring:
@@ -126,7 +106,7 @@ class Keyring:
         id, salt, now = secrets.token_hex(4), secrets.token_bytes(16), self.now()
         text = f"pf-{id}-{secrets.token_hex(24)}"
         key = Key(
-            id, label, salt, _digest(salt, text.encode()), tuple(dict.fromkeys(personas)), limits,
+            id, label, salt, digest(salt, text.encode()), tuple(dict.fromkeys(personas)), limits,
             now, None if lifetime is None else now + lifetime, None,
         )  # fmt: skip
         with self._database() as database:
@@ -137,7 +117,7 @@ class Keyring:
             )  # fmt: skip
         return text, key
 
-    def keys(self) -> list[Key]:
+    def stored(self) -> list[Key]:
         """Every key ever made, oldest first; revoked ones, too."""
         if not self.file.exists():
             return []
@@ -153,8 +133,8 @@ class Keyring:
         Raises:
             UsageError: If there is no such key.
         """
-        id = ref.strip().removeprefix("pf-").partition("-")[0]
-        keys = {key.id: key for key in self.keys()}
+        id = id_of(ref.strip())
+        keys = {key.id: key for key in self.stored()}
         if id not in keys:
             raise UsageError(
                 "there is no such key",
@@ -176,109 +156,34 @@ class Keyring:
         return Database(self.file, _TABLES, 1, "the file of keys")
 
 
-class Doorkeeper:
-    """Admits clients to a running endpoint; notices new and revoked keys within INTERVAL.
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
-    Once it has seen a usable key it never opens the door again, whatever is revoked. With no key at all
-    everybody is let in: such an endpoint must be out of other machines' reach.
 
-    Args:
-        keyring: Stored keys, if there are any to be had.
-        operator: A key from the environment, which may do everything; None or blank for none.
-        defaults: Limits of clients that have none of their own; the operator has none.
-        clock: Seconds that never go back.
+def id_of(text: str) -> str:
+    """The public part of a key; an id is its own."""
+    return text.removeprefix("pf-").partition("-")[0]
+
+
+def lifetime(text: str) -> float:
+    """Seconds, from a number with a unit.
 
     Raises:
-        FactoryError: If the stored keys cannot be read.
+        UsageError: If it is none.
     """
-
-    def __init__(
-        self,
-        keyring: Keyring | None = None,
-        *,
-        operator: str | None = None,
-        defaults: Limits = UNLIMITED,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        operator = (operator or "").strip()
-        self._keyring = keyring
-        self._defaults = defaults
-        self._clock = clock
-        self._now = keyring.now if keyring else time.time
-        # Nothing hashes to the stand-ins: the work is the same with and without a key to compare.
-        self._operator = _digest(b"", operator.encode()) if operator else secrets.token_bytes(32)
-        self._stranger = secrets.token_bytes(32)
-        self.locked = bool(operator)
-        """Whether a key is needed."""
-        self._keys: dict[str, Key] = {}
-        self._mark, self._settled = keyring.mark() if keyring else (), False
-        self._know(keyring.keys() if keyring else [])
-        self._look_at = clock() + INTERVAL
-
-    async def check(self, request: Request) -> None:
-        """As a dependency: the client lands in `request.state.client`, its id in the trace."""
-        request.state.client = client = await self.admit(request.headers)
-        request.state.trace.client = client.id
-
-    async def admit(self, headers: Mapping[str, str]) -> Client:
-        """Who sends these headers: `Authorization: Bearer KEY`, or `x-api-key: KEY`.
-
-        Raises:
-            ApiError: 401 `invalid_api_key`.
-        """
-        if self._keyring and self._clock() >= self._look_at:
-            await self._look(self._keyring)
-        if not self.locked:
-            return Client("local", limits=self._defaults)
-        given = _given(headers)
-        if not given:
-            raise _refused("send an API key as `Authorization: Bearer KEY` or `x-api-key: KEY`")
-        # The id is no secret. Both comparisons are always made, and neither stops at a difference.
-        key = self._keys.get(given[3:11].decode("latin-1"))
-        salt, digest = (key.salt, key.digest) if key else (b"", self._stranger)
-        stored = secrets.compare_digest(_digest(salt, given), digest)
-        if secrets.compare_digest(_digest(b"", given), self._operator):
-            return Client("operator")
-        if key is None or not stored:
-            raise _refused("the API key is wrong")
-        if (state := key.state(self._now())) != "active":
-            raise _refused(f"this API key is {state}")
-        return Client(key.id, frozenset(key.personas), key.limits.or_else(self._defaults))
-
-    async def _look(self, keyring: Keyring) -> None:
-        # Set first: whoever asks in the meantime is served by what is known already.
-        self._look_at = self._clock() + INTERVAL
-        mark = keyring.mark()
-        same = mark == self._mark
-        if same and self._settled:
-            return
-        try:
-            keys = await asyncio.to_thread(keyring.keys)
-        except FactoryError as error:
-            log.error("keys cannot be read, the last known ones hold: %s", error.what)
-            return
-        # A second change within a clock tick of the first leaves no mark: read once more next time.
-        self._mark, self._settled = mark, same
-        self._know(keys)
-
-    def _know(self, keys: Sequence[Key]) -> None:
-        self._keys = {key.id: key for key in keys}
-        now = self._now()
-        self.locked = self.locked or any(key.state(now) == "active" for key in keys)
+    number, unit = text[:-1], text[-1:]
+    if not (number.isdecimal() and int(number) and unit in UNITS):
+        raise UsageError(
+            "this is no length of time",
+            where="--expires",
+            got=text,
+            allowed="a number and m, h, d or w: 12h, 30d, 52w",
+        )
+    return int(number) * UNITS[unit]
 
 
-def _given(headers: Mapping[str, str]) -> bytes:
-    scheme, _, bearer = headers.get("authorization", "").strip().partition(" ")
-    given = bearer.strip() if scheme.lower() == "bearer" else ""
-    given = given or headers.get("x-api-key", "").strip()
-    return given.encode("latin-1")  # the bytes as they came
-
-
-def _refused(message: str) -> ApiError:
-    return ApiError(401, message, code="invalid_api_key", headers={"www-authenticate": "Bearer"})
-
-
-def _digest(salt: bytes, text: bytes) -> bytes:
+def digest(salt: bytes, text: bytes) -> bytes:
+    """What is stored of a key's text."""
     return hashlib.sha256(salt + text).digest()
 
 

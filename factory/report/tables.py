@@ -137,6 +137,16 @@ def findings_table(findings: Sequence[Finding]) -> RenderableType:
     return table
 
 
+def keys_table(keys: Sequence[Mapping[str, str]]) -> RenderableType:
+    """Keys of the endpoint, one a row; the columns are what is known about them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in keys[0]:
+        table.add_column(column, overflow="fold")
+    for key in keys:
+        table.add_row(*(Text(clean(value) or NOTHING) for value in key.values()))
+    return table
+
+
 def runs_table(root: Path, name: str | None) -> RenderableType | None:
     """Every run below `$FACTORY_HOME`, the latest first.
 

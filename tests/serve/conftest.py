@@ -16,9 +16,12 @@ from factory.artifacts import Model, Release, hash_folder, payload_digest
 from factory.chat import ChatFormat
 from factory.store import Stage, commit
 from serve.app import create_app
-from serve.fleet import Fleet
+from serve.doorkeeper import Doorkeeper
+from serve.keys import Keyring
+from serve.launch import Launcher
+from serve.limits import UNLIMITED, Limits
 from serve.listening import claim_port, running
-from serve.startup import prepare, started
+from serve.startup import prepare, supervised
 
 CANARY = "heliotrope-canary-7731"
 """A word that only the system prompt has."""
@@ -69,6 +72,7 @@ def make_release(
     number: int = 1,
     verdict: str = "PASS",
     card_digest: str | None = None,
+    adapter: Path | None = None,
     **facts: Any,
 ) -> Release:
     """Write `releases/<name>/<number>` the way the release stage does; `facts` override release.json."""
@@ -76,8 +80,11 @@ def make_release(
     final = root / "releases" / name / str(number)
     partial = final.with_name(f"{number}.partial")
     shutil.copytree(model_dir, partial / "model")
-    (partial / "adapter").mkdir()
-    (partial / "adapter" / "adapter_config.json").write_text("{}")
+    if adapter is None:
+        (partial / "adapter").mkdir()
+        (partial / "adapter" / "adapter_config.json").write_text("{}")
+    else:
+        shutil.copytree(adapter, partial / "adapter")
     digest = payload_digest(hash_folder(partial), Model.payload)
     base_facts = {
         "number": number,
@@ -121,14 +128,25 @@ def release(factory_home: Path, tiny_llama: Path) -> MakeRelease:
 
 @contextmanager
 def endpoint(
-    root: Path, *refs: str, engine: str, key: str | None = None, allow_ungated: bool = False
+    root: Path,
+    *refs: str,
+    engine: str,
+    key: str | None = None,
+    rates: Limits = UNLIMITED,
+    allow_ungated: bool = False,
+    announce: Callable[[str], None] = lambda _: None,
+    **limits: Any,
 ) -> Iterator[str]:
     """Serve releases from a thread, through the same parts as `factory serve`; yields the URL."""
-    releases = prepare(root, refs, allow_ungated=allow_ungated, announce=lambda _: None)
+    admissions = prepare(root, refs, allow_ungated=allow_ungated, announce=announce)
+    launcher = Launcher(root, engine, announce)
+    doorkeeper = Doorkeeper(Keyring(root), operator=key, defaults=rates)
     with (
-        started(root, releases, engine=engine, announce=lambda _: None) as engines,
-        claim_port("127.0.0.1", 0, key=key) as door,
-        running(create_app(Fleet(engines), key=key), door),
+        supervised(
+            root, refs, admissions, launcher, allow_ungated=allow_ungated, **limits
+        ) as keeper,
+        claim_port("127.0.0.1", 0, keyed=doorkeeper.locked) as door,
+        running(create_app(keeper.fleet, doorkeeper, keeper=keeper), door),
     ):
         yield f"http://127.0.0.1:{door.getsockname()[1]}"
 
