@@ -17,6 +17,7 @@ import serve.relay
 from factory.chat import ChatFormat
 from factory.contracts import Message
 from serve.app import create_app
+from serve.doorkeeper import Doorkeeper
 from serve.engines.brain import Ask, Piece
 from serve.engines.hosting import hosted
 from serve.fleet import Fleet
@@ -56,8 +57,8 @@ def scripted(script: Script, model_dir: Path, root: Path) -> Iterator[str]:
     with hosted(script, model="inner", max_model_len=10_000) as inner:
         served = Served.of(facts, gated=True, format=ChatFormat.load(model_dir))
         with (
-            claim_port("127.0.0.1", 0, key=None) as door,
-            running(create_app(Fleet({"brief": (served, inner)}), key=None), door),
+            claim_port("127.0.0.1", 0, keyed=False) as door,
+            running(create_app(Fleet({"brief": (served, inner)}), Doorkeeper()), door),
         ):
             yield f"http://127.0.0.1:{door.getsockname()[1]}"
 
@@ -146,8 +147,8 @@ def test_a_dead_engine_is_503_and_not_ready(tiny_llama: Path, factory_home: Path
         pass
     served = Served.of(facts, gated=True, format=ChatFormat.load(tiny_llama))
     with (
-        claim_port("127.0.0.1", 0, key=None) as door,
-        running(create_app(Fleet({"brief": (served, inner)}), key=None), door),
+        claim_port("127.0.0.1", 0, keyed=False) as door,
+        running(create_app(Fleet({"brief": (served, inner)}), Doorkeeper()), door),
     ):
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
         assert httpx.get(f"{url}/healthz").status_code == 200
