@@ -68,6 +68,7 @@ class Draining:
                 code="shutting_down",
                 headers={"retry-after": "2", "connection": "close"},
             )
+            scope["state"]["trace"].fail(error.code)
             await JSONResponse(error.envelope(), 503, error.headers)(scope, receive, send)
             return
         self.drain.enter()

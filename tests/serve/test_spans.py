@@ -151,6 +151,30 @@ def test_nothing_is_imported_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     subprocess.run([sys.executable, "-c", OFF], check=True)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "00-zz-zz-01",
+        "x" * 5000,
+        f"{PARENT},{PARENT}",
+        "00-" + "0" * 32 + "-" + "0" * 16 + "-01",
+        "\u00e9",
+    ],
+)
+def test_a_parent_that_is_none_begins_a_trace_of_its_own(
+    given: str, factory_home: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collector(monkeypatch) as bodies:
+        with (
+            traced(lambda line: pytest.fail(line)) as observers,
+            watched(factory_home, tiny_llama, observers=observers) as (url, _),
+        ):
+            head = {"traceparent": given.encode("latin-1"), "tracestate": b"=,=;\xff"}
+            assert httpx.get(f"{url}/v1/models", headers=head).status_code == 200
+        (span,) = spans(bodies)
+    assert not span.parent_span_id and any(span.trace_id)
+
+
 def test_missing_packages_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WHERE, "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # as if it were not installed
