@@ -19,7 +19,7 @@ from serve.drain import Drain, Draining
 from serve.edge import Edge, Mended
 from serve.fleet import Fleet
 from serve.keys import Keyring
-from serve.limits import EXPOSED, UNLIMITED, Limiter, Limits, metered
+from serve.limits import EXPOSED, UNLIMITED, Limits
 from serve.logs import RequestLog, log_file
 from serve.openapi import describe
 from serve.protocol import ApiError
@@ -60,8 +60,7 @@ def create_app(
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.include_router(health(fleet))
-    guards = [Depends(doorkeeper.check), Depends(metered(Limiter()))]
-    app.include_router(api(fleet), prefix="/v1", dependencies=guards)
+    app.include_router(api(fleet), prefix="/v1", dependencies=[Depends(doorkeeper.check)])
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.state.drain = Drain()

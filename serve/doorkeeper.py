@@ -13,10 +13,14 @@ from fastapi import Request
 
 from factory.errors import FactoryError
 from serve.keys import Key, Keyring, digest, id_of
-from serve.limits import UNLIMITED, Limits
+from serve.limits import UNLIMITED, Limiter, Limits
 from serve.protocol import ApiError
+from serve.trace import Trace
 
 log = logging.getLogger("serve")
+
+BYTES_PER_TOKEN = 4
+"""For the estimate of a request's tokens from its size; what was really used is settled at the end."""
 
 INTERVAL = 1.0
 """Seconds after which it looks whether keys were made or revoked."""
@@ -80,6 +84,7 @@ class Doorkeeper:
         self._keyring = keyring
         self._defaults = defaults
         self._clock = clock
+        self._limiter = Limiter(clock)
         self._now = keyring.now if keyring else time.time
         # Nothing hashes to the stand-ins: the work is the same with and without a key to compare.
         self._operator = digest(b"", operator.encode()) if operator else secrets.token_bytes(32)
@@ -92,9 +97,17 @@ class Doorkeeper:
         self._look_at = clock() + INTERVAL
 
     async def check(self, request: Request) -> None:
-        """As a dependency: the client lands in `request.state.client`, its id in the trace."""
+        """As a dependency: the client lands in `request.state.client`, its id in the trace.
+
+        A request for an answer gets a ticket, which the trace gives back when the answer has ended.
+        """
         request.state.client = client = await self.admit(request.headers)
-        request.state.trace.client = client.id
+        trace: Trace = request.state.trace
+        trace.client = client.id
+        if request.method == "POST":
+            size = request.headers.get("content-length", "")
+            estimate = int(size) // BYTES_PER_TOKEN if size.isdecimal() else 0
+            trace.ticket = self._limiter.enter(client.id, client.limits, estimate=estimate)
 
     async def admit(self, headers: Mapping[str, str]) -> Client:
         """Who sends these headers: `Authorization: Bearer KEY`, or `x-api-key: KEY`.

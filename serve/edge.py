@@ -86,7 +86,8 @@ class Edge:
         headers = MutableHeaders(scope=message)
         headers["x-request-id"] = trace.id
         headers["server-timing"] = trace.server_timing
-        headers.update(trace.limits)
+        if trace.ticket is not None:
+            headers.update(trace.ticket.headers)
         if self.ungated() and "x-persona-factory-release" not in headers:
             headers["x-persona-factory-ungated"] = "true"
         trace.ungated = "x-persona-factory-ungated" in headers

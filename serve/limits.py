@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fastapi import Request
-
 from serve.protocol import ApiError
-from serve.trace import Trace
 
 MINUTE = 60.0
-BYTES_PER_TOKEN = 4
-"""For the estimate of a request's tokens from its size; what was really used is settled at the end."""
 
 EXPOSED = ["retry-after"] + [
     f"x-ratelimit-{fact}-{what}"
@@ -164,39 +159,6 @@ class Limiter:
             return
         self._sweep_at = now + MINUTE
         self._accounts = {k: a for k, a in self._accounts.items() if not a.idle(now)}
-
-
-def metered(limiter: Limiter) -> Callable[[Request], AsyncIterator[None]]:
-    """A dependency that meters every request for an answer; it comes after the doorkeeper.
-
-    Its last part runs when the response has ended, however it ended.
-    """
-
-    async def meter(request: Request) -> AsyncIterator[None]:
-        if request.method != "POST":
-            yield
-            return
-        client, trace = request.state.client, request.state.trace
-        ticket = limiter.enter(client.id, client.limits, estimate=_estimate(request))
-        trace.limits = ticket.headers
-        try:
-            yield
-        finally:
-            ticket.close(_used(trace, ticket.estimate))
-
-    return meter
-
-
-def _estimate(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) // BYTES_PER_TOKEN if length.isdecimal() else 0
-
-
-def _used(trace: Trace, estimate: int) -> int:
-    """What a request has cost: the engine's own counts, if it has lived to tell them."""
-    if trace.prompt_tokens:
-        return trace.prompt_tokens + trace.completion_tokens
-    return estimate + trace.pieces if trace.sent is not None else 0
 
 
 def _refused(allowed: str, wait: float, headers: dict[str, str]) -> ApiError:

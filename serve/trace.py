@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import perf_counter, time
 from typing import Any, Literal, Protocol
 
+from serve.limits import Ticket
 from serve.served import Served
 
 Outcome = Literal["ok", "refused", "client_left", "error"]
@@ -57,8 +58,8 @@ class Trace:
     served: Served | None = None
     client: str | None = None
     """Id of the key that was used; never the key."""
-    limits: Mapping[str, str] = field(default_factory=dict)
-    """What the response says about this client's limits, as headers."""
+    ticket: Ticket | None = None
+    """What it takes of its client's limits; given back at the end."""
     status: int = 0
     code: str | None = None
     """Code of the error, if there was one."""
@@ -114,6 +115,14 @@ class Trace:
         self.ended = perf_counter()
         if not self.completion_tokens:
             self.completion_tokens = self.pieces
+        if self.ticket is not None:
+            self.ticket.close(self._cost(self.ticket.estimate))
+
+    def _cost(self, estimate: int) -> int:
+        """Tokens to be paid: the engine's own counts, if it has lived to tell them."""
+        if self.prompt_tokens:
+            return self.prompt_tokens + self.completion_tokens
+        return estimate + self.pieces if self.sent is not None else 0
 
     @property
     def outcome(self) -> Outcome:
