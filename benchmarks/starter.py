@@ -1,10 +1,10 @@
 """The starter beside the first checkpoint: bits per byte, right answers, stops, repeats.
 
-    python benchmarks/starter.py [--text FOLDER] [--starter FOLDER] [--first FOLDER] [--show]
+    python benchmarks/starter.py [--text FOLDER] [--starter FOLDER] [--first FOLDER] [--show] [--speed]
 
 `--text` is the folder of the corpus, for the held-out Topical-Chat; `--first` is the first checkpoint,
 by default taken from this repository's history. Prints every figure beside its bar; `--show` prints
-the answers too, for reading.
+the answers too, for reading; `--speed` adds the tokens per second of one stream through vLLM.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +38,32 @@ def first_checkpoint(folder: Path) -> Path:
     return folder / "factory" / "starter" / "weights"
 
 
+def speed(folder: Path, log: Path) -> float:
+    """Tokens a second of one stream through vLLM, the first token left out; the best of three."""
+    import httpx
+
+    from serve.engines.vllm import VllmEngine
+
+    body = {
+        "model": "starter", "messages": [{"role": "user", "content": "Tell me a story."}],
+        "max_tokens": 400, "ignore_eos": True, "stream": True, "temperature": 0,
+    }  # fmt: skip
+    found = []
+    options = {"dtype": "float32", "log": log}
+    with VllmEngine().serve(folder, model="starter", max_model_len=1024, options=options) as engine:
+        transport = httpx.HTTPTransport(uds=str(engine.uds))
+        with httpx.Client(transport=transport, headers=engine.headers, timeout=120) as client:
+            for _ in range(3):
+                with client.stream(
+                    "POST", "http://engine/v1/chat/completions", json=body
+                ) as stream:
+                    times = [
+                        time.perf_counter() for line in stream.iter_lines() if '"content"' in line
+                    ]
+                found.append((len(times) - 1) / (times[-1] - times[0]))
+    return max(found)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -44,6 +71,7 @@ def main() -> None:
     parser.add_argument("--starter", type=Path)
     parser.add_argument("--first", type=Path)
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--speed", action="store_true")
     options = parser.parse_args()
     os.environ |= {"HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "50000"}
     sys.path.insert(0, str(ROOT))
@@ -74,6 +102,9 @@ def main() -> None:
                 f"bits per byte, {len(chats)} held-out {name}: {theirs:.3f} -> {mine:.3f},"
                 f" ratio {mine / theirs:.3f} (bar {bar})"
             )
+        if options.speed:
+            log = Path(place) / "vllm.log"
+            print(f"one stream through vLLM: {speed(ours.folder, log):.0f} tokens/s (bar 150)")
         for label, questions, word, bar in (
             ("covered topics in new words", covered(), "right", 0.80),
             ("topics not covered", not_covered(), "modest", 0.50),

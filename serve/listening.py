@@ -157,17 +157,17 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self.drain.begin()
-        self.finishing = asyncio.run_coroutine_threadsafe(self._finish(), self.loop)
+        self.finishing = asyncio.run_coroutine_threadsafe(self._finish(sig), self.loop)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Remember the loop for the signal's handler."""
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
-    async def _finish(self) -> None:
+    async def _finish(self, sig: int) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.drain.empty(), DRAIN)
-        self.should_exit = True
+        super().handle_exit(sig, None)
 
 
 @contextmanager
@@ -190,6 +190,7 @@ def _config(app: Any) -> uvicorn.Config:
         http=BoundedHeads,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nobody here asks for the client's address
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )

@@ -60,7 +60,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit it ignored
 from pathlib import Path
 from serve.app import serve
-serve(Path(sys.argv[1]), ["brief"], host="127.0.0.1", port=0, key=None, engine="echo",
+serve(Path(sys.argv[1]), ["brief"], host="127.0.0.1", port=0, key=None, engine=sys.argv[2],
       allow_ungated=False, announce=lambda line: print(line, flush=True))
 """
 
@@ -71,7 +71,7 @@ def test_a_signal_ends_it_cleanly(
 ) -> None:
     release()
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(factory_home)], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", SERVE, str(factory_home), "echo"], stdout=subprocess.PIPE, text=True,
         stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -92,3 +92,39 @@ def test_a_signal_ends_it_cleanly(
     assert line["path"] == "/v1/chat/completions" and line["status"] == 200
     assert line["ungated"] is True  # an echo is not the tested model
     assert "Hi" not in log
+
+
+def test_22_what_was_begun_is_finished_and_what_is_new_is_turned_away(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    release()
+    body = {"model": "brief", "messages": ask("Tell me more."), "max_tokens": 400, "stream": True}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(factory_home), "transformers"], stdout=subprocess.PIPE,
+        text=True, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            ready = next(line for line in process.stdout if line.startswith("ready: "))
+            url = ready.split()[1].removesuffix("/v1")
+            with (
+                httpx.Client(base_url=url, timeout=60) as kept,
+                httpx.Client(base_url=url) as other,
+            ):
+                assert kept.get("/readyz").status_code == other.get("/readyz").status_code == 200
+                with other.stream("POST", "/v1/chat/completions", json=body, timeout=60) as stream:
+                    lines = stream.iter_lines()
+                    begun = [next(lines) for _ in range(4)]
+                    process.send_signal(signal.SIGTERM)
+                    while (response := kept.get("/readyz")).status_code == 200:
+                        pass
+                    assert response.status_code == 503
+                    assert response.json()["error"]["code"] == "shutting_down"
+                    assert int(response.headers["retry-after"]) > 0
+                    chunks = [x for x in [*begun, *lines] if x.startswith("data: ")]
+            assert chunks[-1] == "data: [DONE]"
+            last = json.loads(chunks[-2].removeprefix("data: "))
+            assert last["choices"][0]["finish_reason"] in ("stop", "length")
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
