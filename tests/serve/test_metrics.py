@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -16,16 +20,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from factory.chat import ChatFormat
 from factory.contracts import Message
 from factory.errors import UsageError
+from factory.releases import point
 from serve.app import create_app
 from serve.doorkeeper import Doorkeeper
 from serve.engines.brain import Ask, Piece
 from serve.engines.hosting import hosted
 from serve.fleet import Fleet
+from serve.launch import Launcher
 from serve.listening import claim_port, running
 from serve.metrics import counted, side_door
 from serve.served import Served
+from serve.startup import prepare, supervised
 from serve.trace import Observer
 from tests.serve.conftest import CANARY, ask, make_release, sdk
+from tests.tiny import STARTER
 
 SECRET = "periwinkle-message-4410"
 """A word that only the client's messages and the engine's answers have."""
@@ -244,3 +252,86 @@ def test_without_a_port_nothing_listens_and_nothing_is_counted() -> None:
     with side_door(None) as side, counted(Fleet({}), side, lambda _: None) as observers:
         assert side is None
         assert observers == []
+
+
+def until(metrics: str, name: str, value: float, **labels: str) -> Samples:
+    """Scrape until a sum has come to this value."""
+    for _ in range(200):
+        samples = scrape(metrics)
+        if total(samples, name, **labels) == value:
+            return samples
+        time.sleep(0.05)
+    raise AssertionError(f"{name} {labels} is {total(samples, name, **labels)}, not {value}")
+
+
+def test_an_unloaded_engine_and_a_promotion_are_seen(factory_home: Path, tiny_llama: Path) -> None:
+    make_release(factory_home, tiny_llama)
+    admissions = prepare(factory_home, ["brief"], allow_ungated=False, announce=lambda _: None)
+    launcher, told = Launcher(factory_home, "echo", lambda _: None), []
+    with (
+        side_door(0) as side,
+        supervised(factory_home, ["brief"], admissions, launcher, idle=1.0) as keeper,
+        claim_port("127.0.0.1", 0, keyed=False) as door,
+        counted(keeper.fleet, side, told.append) as observers,
+        running(create_app(keeper.fleet, Doorkeeper(), observers=observers, keeper=keeper), door),
+    ):
+        url = f"http://127.0.0.1:{door.getsockname()[1]}"
+        metrics = told[0].removeprefix("metrics: ")
+        until(metrics, "up", 0, persona="brief")
+        assert httpx.post(f"{url}{CHAT}", json=request(), timeout=30).status_code == 200
+        until(metrics, "up", 1, persona="brief", release="brief@1")
+        make_release(factory_home, tiny_llama, number=2)
+        point(factory_home, "brief", 2)
+        found = until(metrics, "release_info", 1, release="brief@2")
+        assert total(found, "release_info", persona="brief") == 1
+        assert httpx.post(f"{url}{CHAT}", json=request(), timeout=30).status_code == 200
+        found = until(metrics, "requests_total", 1, release="brief@2", outcome="ok")
+        assert total(found, "requests_total", persona="brief", outcome="ok") == 2
+
+
+@pytest.mark.parametrize(
+    "engine", ["echo", "transformers", pytest.param("vllm", marks=pytest.mark.vllm)]
+)
+def test_the_command_shows_them_with_every_engine(engine: str, factory_home: Path) -> None:
+    make_release(factory_home, STARTER, window=1024, max_tokens=16, sampling={"temperature": 0.0})
+    command = ["-m", "factory", "serve", "brief", "--port", "0", "--metrics-port", "0"]
+    with subprocess.Popen(
+        [sys.executable, *command, "--engine", engine], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.DEVNULL, env={**os.environ, "FACTORY_HOME": str(factory_home)},
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            said: dict[str, str] = {}
+            for line in process.stdout:
+                what, _, rest = line.partition(": ")
+                said[what] = rest.split()[0] if rest.strip() else ""
+                if {"ready", "metrics"} <= set(said):
+                    break
+            url, metrics = said["ready"].removesuffix("/v1"), said["metrics"]
+            with sdk(url) as client:
+                talk = {"model": "brief", "messages": ask("Tell me about tea, please.")}
+                whole = client.chat.completions.create(**talk)
+                list(client.chat.completions.create(**talk, stream=True))
+                stream = client.chat.completions.create(**talk, stream=True)
+                next(chunk for chunk in stream if chunk.choices[0].delta.content)
+                stream.close()
+            found = settled(metrics)
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert whole.usage is not None
+    assert total(found, "requests_total", persona="brief") == 3
+    assert total(found, "requests_total", outcome="ok") >= 2
+    assert total(found, "requests_total", outcome="error") == 0
+    assert total(found, "time_to_first_token_seconds_count") == 2
+    tokens = total(found, "completion_tokens_total") - 2 * whole.usage.completion_tokens
+    assert 1 <= tokens <= whole.usage.completion_tokens
+    assert total(found, "prompt_tokens_total") >= 2 * whole.usage.prompt_tokens
+    assert total(found, "up", release="brief@1") == 1
+    gated = "false" if engine == "echo" else "true"
+    assert total(found, "release_info", gated=gated) == 1
+    log = [
+        json.loads(line) for line in (factory_home / "logs" / "serve.log").read_text().splitlines()
+    ]
+    assert len([line for line in log if line["event"] == "request"]) == 3
+    assert CANARY not in json.dumps(log) and "about tea" not in json.dumps(log)
