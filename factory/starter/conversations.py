@@ -20,6 +20,7 @@ from factory.starter.modest import unknown
 from factory.starter.phrasing import rephrase, typed
 from factory.starter.steering import PLAIN, steer
 from factory.starter.tables import from_table
+from factory.starter.teaching import in_voice, questions
 
 HELD_OUT_TOPICS = frozenset({"colours", "clothes", "games"})
 """Topics no card of which is trained on."""
@@ -134,7 +135,11 @@ def everyday(seed: int) -> Iterator[Conversation]:
     facts = _facts()
     while True:
         kind = rng.random()
-        if kind < 0.56:
+        if kind < 0.012:
+            turns = questions(trained, rng)
+        elif kind < 0.035:
+            turns = in_voice(trained, rng)
+        elif kind < 0.57:
             turns = _from_card(rng.choice(trained), rng)
             if (
                 rng.random() < 0.08 and turns[0]["role"] != "system"

@@ -50,7 +50,7 @@ class Recipe:
     """Windows of an update."""
     width: int = 128
     """Tokens of a window."""
-    long_every: int = 6
+    long_every: int = 4
     """One update in so many reads windows four times as long, and a quarter as many."""
     rate: float = 3e-3
     first_part: float = 0.45
