@@ -98,7 +98,7 @@ class Database:
                 f"{self._what} cannot be read: this is no such file, or it is damaged",
                 where=str(self.file),
                 got=str(error),
-                hint="move it away; a new one begins empty, and its calls are paid again",
+                hint="move it away; a new one begins without what this one held",
             ) from error
 
     def _unusable(self, error: Exception) -> FactoryError:
@@ -107,7 +107,7 @@ class Database:
             return BusyError(
                 f"another process keeps {self._what} locked",
                 where=where,
-                hint="wait for it to end, or stop it; what was paid for is kept",
+                hint="wait for it to end, or stop it; what was written is kept",
             )
         if "full" in str(error) or "No space left" in str(error):
             return FactoryError(

@@ -176,6 +176,29 @@ def test_a_change_takes_effect_within_the_interval_and_costs_a_look_at_most(
     assert len(looks) == 40
 
 
+def test_a_second_change_that_leaves_the_file_s_facts_as_they_were_is_not_missed(
+    factory_home: Path,
+) -> None:
+    class Coarse(Keyring):
+        """Its file's clock ticks so slowly that two changes fall into one tick."""
+
+        tick = 0
+
+        def mark(self) -> tuple[Any, ...]:
+            return (self.tick,)
+
+    clock, ring = Clock(), Coarse(factory_home)
+    door = Doorkeeper(ring, clock=clock)
+    for _ in range(3):
+        ring.tick += 1
+        text, key = ring.create()
+        clock.now += INTERVAL
+        assert admitted(door, x_api_key=text).id == key.id
+        ring.revoke(key.id)  # in the same tick
+        clock.now += INTERVAL
+        refused(door, x_api_key=text)
+
+
 def test_keys_that_did_not_change_are_not_read_again(
     factory_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
