@@ -29,6 +29,9 @@ SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "re
 
 PATH = "/v1/chat/completions"
 
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
+"""What reading raises if an engine does not speak as it should."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
@@ -170,14 +173,19 @@ async def complete(
     """
     reply = await send(client, body, trace, path)
     try:
-        found = from_json(await reply.read())
-    except (UnreachableError, ValueError) as error:
+        content = await reply.read()
+    except UnreachableError as error:
         raise _unavailable(error) from error
     finally:
         reply.close()
-    trace.usage(found["usage"])
-    whole = answer.part("chat.completion", [_choice(choice) for choice in found["choices"]])
-    return {**whole, "usage": usage(found["usage"])}
+    try:
+        found = from_json(content)
+        counts, choices = usage(found["usage"]), [_choice(choice) for choice in found["choices"]]
+    except MALFORMED as error:
+        log.error("the engine's answer cannot be read: %s", type(error).__name__)
+        raise ApiError(502, "the engine failed on this request", code="engine_error") from error
+    trace.usage(counts)
+    return {**answer.part("chat.completion", choices), "usage": counts}
 
 
 def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:

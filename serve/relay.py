@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from serve.disconnect import ClientGoneError, until_gone
 from serve.logs import engine_words
 from serve.protocol import ApiError
-from serve.proxy import Answer, logprobs, usage
+from serve.proxy import MALFORMED, Answer, logprobs, usage
 from serve.trace import Trace
 from serve.upstream import Reply, UnreachableError
 
@@ -117,7 +117,7 @@ async def relay(upstream: Reply, answer: Answer, include_usage: bool, trace: Tra
     except ApiError as error:
         trace.fail(error.code, broken=True)
         yield [*ready, error.envelope()]
-    except (UnreachableError, ValueError, KeyError) as error:
+    except (UnreachableError, *MALFORMED) as error:
         broken = _broken(f"{type(error).__name__}: {error}")
         trace.fail(broken.code, broken=True)
         yield [*ready, broken.envelope()]

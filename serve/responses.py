@@ -8,7 +8,6 @@ would need stored state (`previous_response_id`, `conversation`, `background`) i
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -86,8 +85,8 @@ class ResponsesRequest(Sampled):
                 message = f"nothing is kept here between requests: {field} is not available"
                 raise unsupported(field, f"{message}; send the whole conversation as input")
         if isinstance(self.input, list):
-            if len(self.input) > MAX_MESSAGES:
-                message = f"at most {MAX_MESSAGES} items"
+            if len(self.input) >= MAX_MESSAGES:  # the instructions are one more message
+                message = f"fewer than {MAX_MESSAGES} items"
                 raise ApiError(400, message, code="invalid_value", param="input")
             for i, item in enumerate(self.input):
                 if item.type == "item_reference":
@@ -102,14 +101,15 @@ class ResponsesRequest(Sampled):
         else:
             talk += [_message(item, i) for i, item in enumerate(self.input)]
         shared = {name: getattr(self, name) for name in Sampled.model_fields}
-        return ChatRequest(
-            **{**shared, "max_tokens": self.limit},
-            messages=talk,
-            stream_options=StreamOptions(include_usage=True),
-            response_format=self.text.format if self.text else None,
-            tools=self.tools,
-            tool_choice=self.tool_choice,
-        )
+        changed = {
+            "messages": talk,
+            "max_tokens": self.limit,
+            "stream_options": StreamOptions(include_usage=True),
+            "response_format": self.text.format if self.text else None,
+            "tools": self.tools,
+            "tool_choice": self.tool_choice,
+        }
+        return ChatRequest(**{**shared, **changed})
 
 
 def _message(item: Item, index: int) -> ChatMessage:

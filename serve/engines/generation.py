@@ -72,7 +72,7 @@ class Generator:
     def pieces(self, prompt_ids: list[int], ask: Ask) -> Iterator[Piece]:
         """See `serve.engines.brain.Brain`; the stop token is counted but has no text."""
         sampler = _Sampler(ask, self.model.device)
-        decoder = DecodeStream(ids=prompt_ids, skip_special_tokens=True)
+        decoder = _Decoder(self.tokenizer.backend_tokenizer, prompt_ids)
         done: list[int] = []
         fresh, cache = prompt_ids, None
         for count in range(1, ask.max_tokens + 1):
@@ -84,7 +84,7 @@ class Generator:
             if token in self.stop_ids:
                 yield Piece("", [token], logprobs, "stop")
                 return
-            text = decoder.step(self.tokenizer.backend_tokenizer, token) or ""
+            text = decoder.step(token)
             reason: Literal["length"] | None = "length" if count == ask.max_tokens else None
             yield Piece(text, [token], logprobs, reason)
 
@@ -106,6 +106,24 @@ class Generator:
     def _named(self, scores: torch.Tensor, token: int) -> dict[str, Any]:
         text = self.tokenizer.decode([token])
         return {"token": text, "logprob": scores[token].item(), "bytes": list(text.encode())}
+
+
+class _Decoder:
+    """Text of one token after the other; a character that takes several comes with its last."""
+
+    def __init__(self, tokenizer: Any, prompt_ids: list[int]) -> None:
+        self.tokenizer = tokenizer
+        self.stream = DecodeStream(ids=prompt_ids, skip_special_tokens=True)
+
+    def step(self, token: int) -> str:
+        try:
+            return self.stream.step(self.tokenizer, token) or ""
+        except Exception as error:  # the library raises bare Exception
+            if "Invalid prefix" not in str(error):
+                raise
+            # A model may say bytes that are no character; as in vLLM, reading begins anew behind them.
+            self.stream = DecodeStream(skip_special_tokens=True)
+            return self.stream.step(self.tokenizer, token) or ""
 
 
 class _Sampler:

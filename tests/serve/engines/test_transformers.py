@@ -144,6 +144,12 @@ def test_a_stream_adds_up_to_the_whole(endpoint: Endpoint) -> None:
     assert choices[-1]["finish_reason"] == choice["finish_reason"]
 
 
+def test_bytes_that_are_no_character_end_no_answer(endpoint: Endpoint) -> None:
+    """Random weights say them often."""
+    for seed in range(40):
+        post(endpoint, seed=seed, max_tokens=12, temperature=2, min_p=0.0)
+
+
 def test_the_window_is_a_hard_limit(endpoint: Endpoint) -> None:
     long = [{"role": "user", "content": "word " * 90}]
     found = post(endpoint, messages=long, max_tokens=5000, temperature=0)
