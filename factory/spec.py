@@ -242,7 +242,7 @@ class Serve(Section):
     client_system: Literal["append", "ignore", "reject"] = "append"
     """What happens to a client's own system message: after the persona's, dropped, or refused."""
     completions: bool = False
-    """Whether raw text may be continued, too (`/v1/completions`); the persona's prompt is not part of that."""
+    """Whether raw text may be continued, too (`/v1/completions`), without the persona's prompt."""
 
 
 class Spec(Section):

@@ -18,10 +18,10 @@ from typing import Any, Self
 
 from factory.contracts import Endpoint
 from factory.errors import EngineError, FactoryError
-from factory.hardware import GIB
 from factory.releases import promoted
 from serve.fleet import Fleet, Post, Seat, healthy
 from serve.launch import Group, Launcher
+from serve.memory import Memory
 from serve.protocol import ApiError
 from serve.releases import Admission, admit, find
 from serve.served import Served
@@ -73,10 +73,9 @@ class Supervisor:
         allow_ungated: bool = False,
     ) -> None:
         self.root, self.launcher = root, launcher
-        self.budget, self.idle, self.allow_ungated = budget, idle, allow_ungated
+        self.memory, self.idle, self.allow_ungated = Memory(budget), idle, allow_ungated
         self.fleet = Fleet({})
         self.berths: dict[str, Berth] = {}
-        self.groups: list[Group] = []
         self.misses: dict[int, int] = {}
         self.moving = asyncio.Lock()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -97,12 +96,12 @@ class Supervisor:
         groups = self.launcher.groups(admissions)
         for members in groups:
             need = self.launcher.need(members)
-            self._fits_at_all(members, need)
+            self.memory.require(members, need)
             running: dict[str, tuple[Served, Endpoint]] = {}
             group: Group | None = None
-            if self._fits(need):
+            if self.memory.fits(need):
                 group, running = self.launcher.launch(members, share=1 / len(groups))
-                self.groups.append(group)
+                self.memory.groups.append(group)
             for one in members:
                 name = one.facts["name"]
                 served, endpoint = running.get(one.ref) or (self.launcher.facts(one), None)
@@ -115,9 +114,7 @@ class Supervisor:
 
     def end(self) -> None:
         """Stop every engine."""
-        for group in self.groups:
-            group.end()
-        self.groups.clear()
+        self.memory.end()
 
     # --- beside the app ------------------------------------------------------------------------
 
@@ -153,7 +150,7 @@ class Supervisor:
             if number not in (None, berth.admission.facts["number"], berth.failed):
                 async with self.moving:
                     await self._swap(name, int(number or 0))
-        for group in list(self.groups):
+        for group in list(self.memory.groups):
             if await self._lost(group):
                 self._spawn(self._restart(group))
         if self.idle is not None:
@@ -198,7 +195,7 @@ class Supervisor:
             seat = Seat(*await asyncio.to_thread(self.launcher.join, group, admission))
         else:
             group, running = await asyncio.to_thread(self.launcher.launch, [admission])
-            self.groups.append(group)
+            self.memory.groups.append(group)
             seat = Seat(*running[admission.ref])
         await self.fleet.connect(seat)
         return seat, group
@@ -207,7 +204,7 @@ class Supervisor:
         with suppress(TimeoutError):
             await asyncio.wait_for(seat.empty.wait(), LAST_WORDS)
         await self.fleet.disconnect(seat)
-        if group.base is not None and group in self.groups:
+        if group.base is not None and group in self.memory.groups:
             await asyncio.to_thread(self.launcher.leave, group, admission)
         if group.base is None or not group.members:
             await self._ended(group)
@@ -228,7 +225,7 @@ class Supervisor:
         except EngineError as error:
             self._tell(f"{berth.admission.ref} does not start: {error}")
             raise _unavailable(f"{name} does not start") from error
-        self.groups.append(group)
+        self.memory.groups.append(group)
         for one in together:
             await self._take_seat(one, group, *running[one.admission.ref])
         assert post.seat is not None
@@ -259,7 +256,7 @@ class Supervisor:
 
     async def _make_room(self, need: float, keep: str) -> bool:
         """Unload idle engines, longest unused first, until so many bytes are free; whether they are."""
-        while not self._fits(need):
+        while not self.memory.fits(need):
             others = [g for g in self._unused(time.monotonic()) if g is not self.berths[keep].group]
             if not others:
                 return False
@@ -267,8 +264,8 @@ class Supervisor:
         return True
 
     async def _ended(self, group: Group) -> None:
-        if group in self.groups:
-            self.groups.remove(group)
+        if group in self.memory.groups:
+            self.memory.groups.remove(group)
             await asyncio.to_thread(group.end)
 
     # --- engines that fall over ----------------------------------------------------------------
@@ -286,7 +283,7 @@ class Supervisor:
 
     async def _restart(self, group: Group) -> None:
         async with self.moving:
-            if group not in self.groups:
+            if group not in self.memory.groups:
                 return
             berths = [b for b in self.berths.values() if b.group is group]
             names = ", ".join(b.admission.ref for b in berths)
@@ -321,23 +318,10 @@ class Supervisor:
             return True
         return len(self.launcher.groups([one.admission, other.admission])) == 1
 
-    def _fits(self, need: float) -> bool:
-        return self.budget is None or need + sum(g.need for g in self.groups) <= self.budget
-
-    def _fits_at_all(self, members: Sequence[Admission], need: float) -> None:
-        if self.budget is not None and need > self.budget:
-            raise EngineError(
-                f"{', '.join(a.ref for a in members)} does not fit into the memory for engines",
-                where="--memory",
-                got=f"{need / GIB:.1f} GiB needed",
-                allowed=f"{self.budget / GIB:.1f} GiB",
-                hint="declare more, or serve fewer personas",
-            )
-
     def _unused(self, since: float) -> list[Group]:
         """Engines without any lease that were last used before this moment, longest unused first."""
         found = []
-        for group in self.groups:
+        for group in self.memory.groups:
             seats = [self.fleet.posts[n].seat for n, b in self.berths.items() if b.group is group]
             used = max((s.used for s in seats if s is not None), default=float("inf"))
             if all(s is not None and not s.leases for s in seats) and used <= since:

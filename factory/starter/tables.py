@@ -15,11 +15,11 @@ from factory.starter.facts import (
     FEELING_ANSWERS,
     FEELING_ASKS,
     FEELINGS,
-    KINDS,
     LIST_ASKS,
     Fact,
     upper,
 )
+from factory.starter.kinds import KINDS
 
 
 def _article(name: str) -> str:

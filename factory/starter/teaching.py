@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from factory.contracts import Message
 from factory.pairs.cells import INTENTS, Cell
 from factory.pairs.prompts import answer_request, questions_request
-from factory.spec import Distill, Seed
+from factory.spec import Seed
 from factory.starter.everyday import HELD_OUT, Card
 from factory.starter.steering import steer
+from factory.teaching import Distill
 
 WORDS = {"short": (1, 15), "funny": (1, 60), "replies": (16, 60), "long": (61, 150)}
 """Words an answer of each of a card's kinds is asked to have."""

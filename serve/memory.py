@@ -1,0 +1,47 @@
+"""Which engines run, and whether there is room for another one within the memory they may use together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from factory.errors import EngineError
+from factory.hardware import GIB
+from serve.launch import Group
+from serve.releases import Admission
+
+
+class Memory:
+    """The engines that run.
+
+    Args:
+        budget: Bytes that they may need together; None for no limit.
+    """
+
+    def __init__(self, budget: float | None) -> None:
+        self.budget = budget
+        self.groups: list[Group] = []
+
+    def fits(self, need: float) -> bool:
+        """Whether an engine that needs so many bytes fits beside those that run."""
+        return self.budget is None or need + sum(g.need for g in self.groups) <= self.budget
+
+    def require(self, members: Sequence[Admission], need: float) -> None:
+        """Make sure that an engine fits when it is alone.
+
+        Raises:
+            EngineError: If it does not.
+        """
+        if self.budget is not None and need > self.budget:
+            raise EngineError(
+                f"{', '.join(a.ref for a in members)} does not fit into the memory for engines",
+                where="--memory",
+                got=f"{need / GIB:.1f} GiB needed",
+                allowed=f"{self.budget / GIB:.1f} GiB",
+                hint="declare more, or serve fewer personas",
+            )
+
+    def end(self) -> None:
+        """Stop every engine."""
+        for group in self.groups:
+            group.end()
+        self.groups.clear()
