@@ -87,4 +87,4 @@ def settings(client: str, *, url: str, persona: str | None, key: str | None, sho
         persona=endpoint.persona(persona),
         keyed=endpoint.keyed,
         key=shown,
-    )
+    ).rstrip()
