@@ -6,7 +6,6 @@ what answers is the tuned model, not the persona as it was tested.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from pydantic import Field

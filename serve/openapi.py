@@ -16,6 +16,13 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 PLACE = "#/components/schemas/{model}"
 
+EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+}
+"""What each event of a stream is; its data are JSON, or `[DONE]`."""
+
 ERROR = {
     "type": "object",
     "required": ["error"],
@@ -43,7 +50,7 @@ def answers(asked: str, told: str) -> dict[str, Any]:
         asked: Model of the request's body.
         told: Model of a whole answer.
     """
-    streamed = {"text/event-stream": {"schema": {"type": "string"}}}
+    streamed = {"text/event-stream": {"schema": EVENT}}
     whole = {"application/json": {"schema": {"$ref": PLACE.format(model=told)}}}
     body = {"application/json": {"schema": {"$ref": PLACE.format(model=asked)}}}
     return {
