@@ -154,9 +154,7 @@ def show(
 def serve(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="NAME or NAME@N; every promoted release if left out.", metavar="[NAME]..."
-        ),
+        typer.Argument(help="NAME or NAME@N; every promoted release if left out.", metavar="NAME"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
@@ -165,7 +163,7 @@ def serve(
         typer.Option(help="auto, vllm, transformers, echo, or an OpenAI-compatible URL[#MODEL]."),
     ] = "auto",
     allow_ungated: Annotated[
-        bool, typer.Option(help="Serve a release whose files no longer match its scorecard.")
+        bool, typer.Option(help="Serve what has no PASS for its very files, marked as such.")
     ] = False,
     metrics_port: Annotated[
         int | None, typer.Option(help="Show Prometheus /metrics on this port of 127.0.0.1.")
@@ -175,13 +173,19 @@ def serve(
     streams: Streams = None,
     memory: Annotated[
         float | None,
-        typer.Option(help="GiB that engines may take together; then they load when asked for."),
+        typer.Option(
+            help="GiB that engines may take together; without it all of them stay loaded."
+        ),
     ] = None,
     idle: Annotated[
-        float | None, typer.Option(help="Unload an engine after so many seconds without a request.")
+        float | None,
+        typer.Option(help="Unload an engine after so many seconds without a request; else never."),
     ] = None,
 ) -> None:
-    """Serve releases behind an OpenAI-compatible endpoint (keys: `factory keys`, $FACTORY_API_KEY)."""
+    """Serve releases over an OpenAI-compatible API.
+
+    Keys: `factory keys` and $FACTORY_API_KEY; with any of them every client needs one.
+    """
     from factory.serving import serve
 
     serve(
@@ -199,7 +203,10 @@ def serve(
 
 @app.command()
 def promote(ref: Annotated[str, typer.Argument(help="NAME (its newest) or NAME@N.")]) -> None:
-    """Gate a release against the one served now; if it passes, its name means it from then on."""
+    """Gate a release; if it passes, it is served.
+
+    It is compared with the release that its name means now. A running endpoint follows within seconds.
+    """
     from factory.serving import promote
 
     promote(ref)
@@ -207,7 +214,10 @@ def promote(ref: Annotated[str, typer.Argument(help="NAME (its newest) or NAME@N
 
 @app.command()
 def rollback(name: Annotated[str, typer.Argument(help="Persona.")]) -> None:
-    """Let a name mean the release it meant before; a running endpoint follows at once."""
+    """Serve the release that was served before.
+
+    A running endpoint follows within seconds; answers that were begun end as they began.
+    """
     from factory.serving import rollback
 
     rollback(name)
@@ -219,7 +229,10 @@ def chat(
     url: Annotated[str, typer.Option(help="Endpoint to talk to.")] = "http://127.0.0.1:8000",
     engine: Annotated[str, typer.Option(help="Engine, if no endpoint is running.")] = "auto",
 ) -> None:
-    """Talk to a release in the terminal."""
+    """Talk to a release in the terminal.
+
+    Where the endpoint wants a key, it is read from $FACTORY_API_KEY.
+    """
     from factory.serving import chat
 
     chat(name, url, engine)
@@ -238,7 +251,7 @@ def connect(
         bool, typer.Option("--show-key", help="Print the key ($FACTORY_API_KEY), too.")
     ] = False,
 ) -> None:
-    """Print the exact settings of a chat UI, or a script, for the running endpoint."""
+    """Print a chat UI's settings for the endpoint."""
     from factory.serving import connect
 
     connect(client, url, persona, show_key)
