@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,11 +177,32 @@ class ChatFormat:
         """Ids of the generation prompt of a history."""
         return self.encode(self.render(messages, generation=True))
 
+    def prompt_length(self, messages: Sequence[Message], plenty: int = 0) -> int:
+        """Tokens of the generation prompt of a history, exact wherever it matters.
+
+        A token is at least a byte. Where even so many would be within `plenty`, their number is the answer:
+        counting takes most of the time that preparing a short request takes.
+        """
+        text = self.render(messages, generation=True)
+        most = len(text.encode("utf-8"))
+        return most if most <= plenty else len(self.encode(text))
+
     def token_count(self, messages: Sequence[Message]) -> int:
         """Length of a whole conversation, in tokens."""
         return len(self.encode(self.render(messages)))
 
     # --- training rows -------------------------------------------------------------------------
+
+    @cached_property
+    def controls(self) -> re.Pattern[str] | None:
+        """Finds what is read as a control token wherever it stands, such as `<|im_end|>`; None if nothing is.
+
+        Added tokens that are neither special nor the template's are ordinary text, such as runs of spaces.
+        """
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        found = [t.content for t in added if t.special or t.content in self.template]
+        longest_first = sorted(filter(str.strip, found), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     @cached_property
     def added_ids(self) -> frozenset[int]:

@@ -30,7 +30,7 @@ class Conversation:
 
     messages: list[Message]
     length: int
-    """Tokens of the prompt."""
+    """Tokens of the prompt; or a bound that is `plenty` or less, see `conversation`."""
     changed: tuple[str, ...]
     """What is not as the client sent it, in short codes; see `conversation`."""
 
@@ -41,6 +41,7 @@ def conversation(
     prompt: str,
     client_system: Literal["append", "ignore", "reject"],
     format: ChatFormat,
+    plenty: int = 0,
 ) -> Conversation:
     """The persona's prompt, then the client's turns.
 
@@ -48,20 +49,24 @@ def conversation(
     training and evaluation used, and nothing is `changed`. Otherwise that says: `developer-as-system`,
     `system-merged`, `system-moved` to the front, `system-ignored`, `system-folded` into the user's
     turn; `tool-dropped`, `name-dropped`, `empty-dropped`; `parts-joined`; `merged-user`,
-    `merged-assistant`; and `assistant-first-dropped` where the template takes no such turn.
+    `merged-assistant`; `assistant-first-dropped` where the template takes no such turn; and
+    `control-token-broken` where a text would have ended its own turn and begun another's.
 
     Args:
         messages: The client's.
         prompt: The persona's; may be empty.
         client_system: What happens to system messages of the client's.
         format: The base's; what it cannot read is refused here and never reaches an engine.
+        plenty: So many tokens leave room for the whole answer: a prompt that is surely shorter is not
+            counted token by token.
 
     Raises:
         ApiError: If a message is not text, no user has spoken, a system message is not welcome, or
             the template refuses the conversation.
     """
     kept = [(i, message) for i, message in enumerate(messages) if message.role in ROLES]
-    plain = [_plain(message, i) for i, message in kept]
+    said = [_plain(message, i) for i, message in kept]
+    plain = [_harmless(message, format) for message in said]
     own_system = any(_is_system(m) for m in plain)
     if client_system == "reject" and own_system:
         raise ApiError(
@@ -76,16 +81,17 @@ def conversation(
         )
     policy: Literal["append", "ignore"] = "append" if client_system == "append" else "ignore"
     changed = _changes(messages, plain, policy)
+    changed += ["control-token-broken"] if plain != said else []
     turns, merged = _merge(inject(prompt, plain, client_system=policy))
     changed += merged
     if own_system and policy == "append" and not format.takes_system:
         changed.append("system-folded")
     start = int(turns[0]["role"] == "system")
-    length = _length(turns, format)
+    length = _length(turns, format, plenty)
     if turns[start]["role"] == "assistant" and (length is None or not format.takes_system):
         del turns[start]  # without a system role the prompt would be folded into it
         changed.append("assistant-first-dropped")
-        length = _length(turns, format)
+        length = _length(turns, format, plenty)
     if length is None:
         roles = ", ".join(m["role"] for m in turns)[:120]
         raise ApiError(
@@ -97,10 +103,10 @@ def conversation(
     return Conversation(list(format.accepted(turns)), length, tuple(dict.fromkeys(changed)))
 
 
-def _length(messages: Sequence[Message], format: ChatFormat) -> int | None:
+def _length(messages: Sequence[Message], format: ChatFormat, plenty: int) -> int | None:
     """Tokens of the prompt; None if the template refuses the conversation."""
     try:
-        return len(format.prompt_ids(messages))
+        return format.prompt_length(messages, plenty)
     except FormatError:
         return None
 
@@ -154,6 +160,15 @@ def _plain(message: ChatMessage, index: int) -> Message:
                 )
         text = "\n".join(part.text for part in content if isinstance(part, TextPart))
     return {"role": ROLES[message.role], "content": text}
+
+
+def _harmless(message: Message, format: ChatFormat) -> Message:
+    """A message whose text cannot be read as the format's own tokens: a space parts them."""
+    content = message["content"]
+    if format.controls is None or not format.controls.search(content):
+        return message
+    parted = format.controls.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
+    return {"role": message["role"], "content": parted}
 
 
 def _merge(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from serve.completions import TEXT
 from serve.dialect import CHAT, Dialect
@@ -182,12 +183,16 @@ async def body(request: Request) -> bytes:
     """The request's body.
 
     Raises:
-        ApiError: 413 as soon as it is too large.
+        ApiError: 413 as soon as it is too large; 499, which nobody reads, if the client leaves before
+            its end.
     """
     found = bytearray()
-    async for block in request.stream():
-        found += block
-        if len(found) > MAX_BODY:
-            message = f"a request has at most {MAX_BODY} bytes"
-            raise ApiError(413, message, code="request_too_large")
+    try:
+        async for block in request.stream():
+            found += block
+            if len(found) > MAX_BODY:
+                message = f"a request has at most {MAX_BODY} bytes"
+                raise ApiError(413, message, code="request_too_large")
+    except ClientDisconnect as error:
+        raise ApiError(GONE, "the client left") from error
     return bytes(found)
