@@ -83,6 +83,7 @@ def build(served: Served, model: str, request: ChatRequest, salt: str) -> Upstre
         prompt=served.prompt,
         client_system=served.client_system,
         format=served.format,
+        plenty=served.window - (request.limit or served.max_tokens),
     )
     body, clamped = sampled(served, model, request, talk.length, param="messages")
     body |= {"messages": talk.messages, "cache_salt": salt}
