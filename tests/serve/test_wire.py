@@ -599,7 +599,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"mm_processor_kwargs": {}}, {"media_io_kwargs": {}}, {"reasoning_effort": "high"},
     {"include_reasoning": True}, {"parallel_tool_calls": True}, {"functions": [{"name": "f"}]},
     {"repetition_detection": {}}, {"thinking_token_budget": 5}, {"logits_processors": ["os.system"]},
-    {"prompt_embeds": "AAAA"}, {"prompt_token_ids": [1]}, {"token_ids": [1]}, {"max_tokens": 10**30},
+    {"prompt_embeds": "AAAA"}, {"prompt_token_ids": [1]}, {"token_ids": [1]}, {"max_tokens": 10**30, "stop": [" ", "e", "a"]},
     {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}, {"system": "x"},
     {"messages": [{"role": "assistant", "content": "a", "prefix": True}, {"role": "user", "content": "Hi"}]},
 ]  # fmt: skip
