@@ -4,7 +4,7 @@
                                         [--schemathesis PATH]
 
 All four by default. `soak`: requests on the echo engine, 5% malformed, 5% by clients that hang up; no 5xx,
-and memory, file handles and tasks end where they were. `fuzz`: JSON bodies and raw HTTP heads made from a seed.
+and memory, handles and tasks end where they were. `fuzz`: JSON bodies and raw HTTP heads made from a seed.
 `schema`: schemathesis over our OpenAPI document, valid and invalid input (it lives in an environment of its
 own). `kill`: SIGKILL for a vLLM under load; clients see clean errors, and it comes back by itself.
 """

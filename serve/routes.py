@@ -137,18 +137,21 @@ async def answer(
             sending = send(lease.client, upstream.body, trace, upstream.path)
             opened = await until_gone(request.receive, sending)
             events = dialect.events(asked, relay(opened, common, asked.include_usage, trace))
-            return EventStream(events, headers, close=_closing(opened, lease))
+            return EventStream(events, headers, close=_closing(opened, lease, trace))
         asking = complete(lease.client, common, upstream.body, trace, upstream.path)
         whole = await until_gone(request.receive, asking)
+        lease.generated()
         found = to_json(dialect.whole(asked, whole))
         return Response(found, headers=headers, media_type="application/json")
     except ClientGoneError:
         return Response(status_code=GONE)
 
 
-def _closing(opened: Reply, lease: Lease) -> Callable[[], None]:
+def _closing(opened: Reply, lease: Lease, trace: Trace) -> Callable[[], None]:
     def both() -> None:
         opened.close()
+        if trace.first is not None:
+            lease.generated()
         lease.close()
 
     return both
