@@ -102,7 +102,12 @@ def run(
 def _probes(adapter: Adapter, base: Base, data: Dataset, prompt: str) -> list[dict[str, Any]]:
     conversations = probe_prompts(base, data, prompt, 2)
     return [
-        {"messages": messages, "prompt_ids": p["prompt_ids"], "token_ids": p["token_ids"]}
+        {
+            "messages": messages,
+            "prompt_ids": p["prompt_ids"],
+            "token_ids": p["token_ids"],
+            "stopped": p["stopped"],
+        }
         for messages, p in zip(conversations, adapter.probes(), strict=False)
     ]
 
@@ -122,4 +127,4 @@ def _link(source: Path, target: Path) -> None:
             _place(file, target / file.relative_to(source))
 
 
-STAGE = Stage("release", version=1, makes=Release, run=run)
+STAGE = Stage("release", version=2, makes=Release, run=run)

@@ -26,6 +26,17 @@ def test_an_engine_that_reproduces_the_probes_serves(
         assert response.parse().choices[0].finish_reason in ("stop", "length")
 
 
+def test_an_engine_that_goes_on_where_the_release_stopped_is_refused(
+    release: MakeRelease, serve: Serve, tiny_llama: Path
+) -> None:
+    probes = golden(tiny_llama, PROMPT)
+    for probe in probes:
+        probe |= {"token_ids": probe["token_ids"][:5], "stopped": True}
+    release(probes=probes)
+    with pytest.raises(EngineError, match="does not stop"), serve("brief", engine="transformers"):
+        pass
+
+
 def test_an_engine_that_reads_prompts_differently_is_refused(
     release: MakeRelease, serve: Serve, tiny_llama: Path
 ) -> None:
