@@ -97,8 +97,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=["paced", "vllm"], default="paced")
     parser.add_argument("--litellm", type=Path, default=shutil.which("litellm"))
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with ExitStack() as stack:
         behind = vllm() if options.engine == "vllm" else engine("paced")
@@ -115,7 +115,7 @@ def main() -> int:
         else:
             print("LiteLLM is not installed: name it with --litellm FOLDER/bin/litellm")
         good = True
-        for streams, tokens in ((1, 16), (64, 64)):
+        for streams, tokens in ((1, 32), (64, 64)):
             those = {
                 name: replace(target, body={**target.body, "max_tokens": tokens})
                 for name, target in targets.items()

@@ -33,6 +33,7 @@ STARTER = ROOT / "factory" / "starter" / "weights"
 PERSONA, INNER = "brief", "inner"
 SYSTEM = "Answer in one short sentence, in plain words."
 MEASURED_CORE, OTHER_CORE = 0, 1
+WINDOW = 1024
 PATH = "/v1/chat/completions"
 STEP, EACH = 0.005, 0.00025
 """Seconds of an engine's step, and what each answer that runs beside makes it longer: 5 ms a token
@@ -136,7 +137,7 @@ def vllm() -> Iterator[tuple[Endpoint, Any]]:
     with claim_port("127.0.0.1", 0, keyed=False) as door:
         port = str(door.getsockname()[1])
     key, options = secrets.token_urlsafe(24), {"dtype": "float32"}
-    flags = vllm._flags(STARTER, INNER, 2048, Path("unused"), options, on_cpu=True)
+    flags = vllm._flags(STARTER, INNER, WINDOW, Path("unused"), options, on_cpu=True)
     at = flags.index("--uds")
     flags[at : at + 2] = ["--host", "127.0.0.1", "--port", port]
     command = [sys.executable, "-m", "serve.engines.vllm_launch", *flags]
@@ -168,17 +169,17 @@ def litellm(command: Path, endpoint: Endpoint) -> Iterator[int]:
     key = endpoint.headers["authorization"].removeprefix("Bearer ")
     inner = {"model": f"openai/{INNER}", "api_base": f"{endpoint.base_url}/v1", "api_key": key}
     config = {"model_list": [{"model_name": PERSONA, "litellm_params": inner}]}
-    environment = {
-        **os.environ,
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    own = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # asks nobody
         "LITELLM_MODE": "PRODUCTION",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # ours has no key here, either
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")
         file.write_text(json.dumps(config))
         given = ["--config", file, "--host", "127.0.0.1", "--port", port, "--telemetry", "False"]
         log = Path(folder, "log").open("wb")  # noqa: SIM115
-        options = {"env": environment, "cwd": folder, "stdout": log, "stderr": log}
+        options = {"env": {**os.environ, **own}, "cwd": folder, "stdout": log, "stderr": log}
         with process([command, *given], MEASURED_CORE, **options) as child:
             alive = f"http://127.0.0.1:{port}/health/liveliness"
             _wait(lambda: httpx.get(alive, timeout=5).status_code == 200, child, 180)
@@ -266,7 +267,7 @@ def _gateway(endpoint: Endpoint) -> None:
     from serve.served import Served
     from tests.serve.conftest import make_release
 
-    facts = {"name": PERSONA, "prompt": SYSTEM, "window": 2048, "max_tokens": 256}
+    facts = {"name": PERSONA, "prompt": SYSTEM, "window": WINDOW, "max_tokens": 256}
     with (
         tempfile.TemporaryDirectory() as folder,
         log_file(Path(folder)),
