@@ -138,9 +138,7 @@ def sampled(
     return body, {"max_tokens": room} if asked and asked > room else {}
 
 
-async def send(
-    client: Client, body: Mapping[str, Any], trace: Trace, path: str = PATH
-) -> Reply:
+async def send(client: Client, body: Mapping[str, Any], trace: Trace, path: str = PATH) -> Reply:
     """Start a request and wait for its status line; the caller reads and closes the response.
 
     Raises:
