@@ -36,7 +36,7 @@ class Size:
     """Shape of the model; heads are 32 wide, which vLLM's CPU attention takes."""
 
     hidden: int = 256
-    layers: int = 8
+    layers: int = 6
     intermediate: int = 704
 
 
@@ -45,7 +45,7 @@ class Recipe:
     """Everything that decides the weights, beside the text."""
 
     size: Size = Size()
-    updates: int = 2400
+    updates: int = 1800
     rows: int = 48
     """Windows of an update."""
     width: int = 128
