@@ -36,6 +36,7 @@ ENV PATH=/app/.venv/bin:$PATH \
     USER=factory \
     PYTHONUNBUFFERED=1 \
     FACTORY_HOME=/factory \
+    HF_HOME=/factory/hub \
     HF_HUB_OFFLINE=1
 USER 10001
 VOLUME /factory

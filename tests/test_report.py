@@ -1507,10 +1507,13 @@ def test_runs_are_listed_latest_first_and_found_by_name(tmp_path: Path) -> None:
             folder / "stages.json", [stage("gather", 1.0, "rows"), stage("evaluate", 2.0, id)]
         )
         os.utime(folder / "stages.json", (day * 86400, day * 86400))
-    write_json(tmp_path / "releases" / "tutor" / "2" / "manifest.json", {})
+    for number in (2, 3):
+        write_json(tmp_path / "releases" / "tutor" / str(number) / "manifest.json", {})
+    pointer = {"number": 2, "history": []}
+    write_json(tmp_path / "releases" / "tutor" / "promoted.json", pointer)
     table = printed(runs_table(tmp_path, None), 200)
     assert [word for word in table.split() if word in ("aa", "bb", "cc")] == ["cc", "bb", "aa"]
-    assert re.search(r"tutor +starter +1970-01-03 00:00 +evaluate +bb +2 ", table)
+    assert re.search(r"tutor +starter +1970-01-03 00:00 +evaluate +bb +2 \(served\), 3 ", table)
     assert "tutor" not in printed(runs_table(tmp_path, "concise"), 200)
     assert "1970-01-02" in printed(runs_table(tmp_path, "concise--starter--aa"), 200)
     assert runs_table(tmp_path, "nobody") is None

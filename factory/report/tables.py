@@ -15,6 +15,7 @@ from rich.text import Text
 
 from factory.artifacts import read_json
 from factory.errors import ConfigErrors, Problem
+from factory.releases import numbers, promoted
 from factory.report.fate import closest, fates, groups, sizes
 from factory.report.record import settings
 from factory.report.words import NOTHING, clean, clean_all, plural
@@ -184,8 +185,8 @@ def _run(root: Path, folder: Path) -> list[str]:
         clean_all(read_json(folder / "spec.json")),
         clean_all(read_json(folder / "stages.json")),
     )
-    releases = (root / "releases" / spec["name"]).glob("*/manifest.json")
-    numbers = sorted(int(file.parent.name) for file in releases if file.parent.name.isdigit())
+    now = promoted(root, spec["name"])
+    marked = [f"{n} (served)" if n == now else str(n) for n in numbers(root, spec["name"])]
     page = folder / "report.html"
     return [
         spec["name"],
@@ -193,6 +194,6 @@ def _run(root: Path, folder: Path) -> list[str]:
         datetime.fromtimestamp(_built(folder), UTC).strftime("%Y-%m-%d %H:%M"),
         stages[-1]["name"] if stages else NOTHING,
         stages[-1]["summary"] if stages else NOTHING,
-        ", ".join(map(str, numbers)) or NOTHING,
+        ", ".join(marked) or NOTHING,
         str(page.relative_to(root)) if page.is_file() else NOTHING,
     ]
