@@ -210,6 +210,8 @@ class Endpoint:
     """The Unix socket to connect to, if any."""
     headers: dict[str, str] = field(default_factory=dict)
     """Headers every request must carry (the engine's own key)."""
+    health: str = "/health"
+    """Path that answers 200 while the endpoint is well."""
 
 
 class Engine(Protocol):

@@ -104,6 +104,7 @@ class Fleet:
     """
 
     def __init__(self, running: Mapping[str, tuple[Served, Endpoint]]) -> None:
+        self._proving = asyncio.Lock()
         self.posts = {
             name: Post(served, Seat(served, endpoint))
             for name, (served, endpoint) in running.items()
@@ -191,11 +192,16 @@ class Fleet:
                     return f"{name} {post.problem}"
             elif not await healthy(post.seat):
                 return f"{name} is not ready"
-            elif time.monotonic() - post.seat.generated > RECENT and not await _generates(
-                post.seat
-            ):
+            elif not await self._generated(post.seat):
                 return f"{name} does not generate"
         return None
+
+    async def _generated(self, seat: Seat) -> bool:
+        """Whether it generated recently; one question at a time finds out where it was quiet."""
+        if time.monotonic() - seat.generated < RECENT:
+            return True
+        async with self._proving:
+            return time.monotonic() - seat.generated < RECENT or await _generates(seat)
 
 
 async def healthy(seat: Seat) -> bool:

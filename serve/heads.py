@@ -11,6 +11,7 @@ from http import HTTPStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serve.protocol import ApiError
+from serve.trace import request_id
 
 MAX_HEAD = 32 * 1024
 """Largest head, in bytes; cookies of a crowded localhost fit many times over."""
@@ -67,7 +68,7 @@ class BoundedHeads(HttpToolsProtocol):
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            "connection: close\r\n\r\n"
+            f"x-request-id: {request_id(None)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

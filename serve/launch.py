@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -47,8 +48,8 @@ class Group:
     """Digest of the base whose adapters it takes; None for merged weights."""
     rank: int = 0
     """Largest adapter rank it has room for."""
-    members: dict[str, Admission] = field(default_factory=dict)
-    """By NAME@N."""
+    missed: int = 0
+    """Looks in a row at which it did not answer."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def takes(self, admission: Admission) -> bool:
@@ -64,6 +65,7 @@ class Group:
         if self.endpoint.uds is None:
             return False
         with socket.socket(socket.AF_UNIX) as knock:
+            knock.setblocking(False)  # a hung engine's full queue must not hang us
             try:
                 knock.connect(str(self.endpoint.uds))
             except BlockingIOError:  # its queue is full: it is there
@@ -90,6 +92,8 @@ class Launcher:
     root: Path
     engine: str
     announce: Callable[[str], None]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the endpoint ends: an engine that is being started then gives up."""
 
     def launch(
         self, admissions: Sequence[Admission], share: float = 1.0
@@ -122,9 +126,7 @@ class Launcher:
                     options=self._options(facts, admission.ref, engine, share),
                 )
             )
-            group = Group(
-                engine, endpoint, self.need([admission]), members={admission.ref: admission}
-            )
+            group = Group(engine, endpoint, self.need([admission]))
             served = _proven(engine, endpoint, admission, self.announce)
             group._stack = stack.pop_all()
         return group, {admission.ref: (served, endpoint)}
@@ -144,13 +146,11 @@ class Launcher:
         except BaseException:
             engine.unload_adapter(group.endpoint, endpoint.model)
             raise
-        group.members[admission.ref] = admission
         return served, endpoint
 
     def leave(self, group: Group, admission: Admission) -> None:
         """Take a release out of a shared engine that nobody asks for it any more."""
         engine: Any = group.engine
-        group.members.pop(admission.ref, None)
         if group.base is not None:
             engine.unload_adapter(group.endpoint, _inner(admission))
 
@@ -159,7 +159,7 @@ class Launcher:
         found: dict[tuple[str, str], list[Admission]] = {}
         for admission in admissions:
             facts = admission.facts
-            alone = not self._shares(facts)
+            alone = not self._shares(admission)
             found.setdefault((facts["base"]["digest"], admission.ref if alone else ""), []).append(
                 admission
             )
@@ -181,9 +181,14 @@ class Launcher:
         weights = sum(f.stat().st_size for f in files)
         return weights + sum(f.stat().st_size for f in adapters) + GIB + OVERHEAD
 
-    def _shares(self, facts: dict[str, Any]) -> bool:
+    def fills(self, admission: Admission) -> bool:
+        """Whether its engine takes the whole device, so that no other can start beside it."""
+        return bool(getattr(self._chosen(admission.facts), "fills_device", False))
+
+    def _shares(self, admission: Admission) -> bool:
+        facts = admission.facts
         engine = self._chosen(facts)
-        if not getattr(engine, "takes_adapters", False):
+        if not getattr(engine, "takes_adapters", False) or _rank(admission) > RANKS[-1]:
             return False
         try:
             return bool(resolve(facts["base"]["name"]).digest == facts["base"]["digest"])
@@ -202,6 +207,7 @@ class Launcher:
             "log": self.root / "logs" / f"serve-{label}-{engine.name}.log",
             "eager": False,
             "memory_share": share,
+            "stopping": self.stopping,
         }
 
     def _shared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from factory.errors import EngineError
 from factory.hardware import GIB
@@ -41,7 +42,8 @@ class Memory:
             )
 
     def end(self) -> None:
-        """Stop every engine."""
-        for group in self.groups:
-            group.end()
-        self.groups.clear()
+        """Stop every engine, also if one of them makes trouble."""
+        with ExitStack() as every:
+            for group in self.groups:
+                every.callback(group.end)
+            self.groups.clear()

@@ -153,6 +153,10 @@ async def send(client: Client, body: Mapping[str, Any], trace: Trace, path: str 
     except UnreachableError as error:
         raise _unavailable(error) from error
     log.error("the engine answered %d: %s", reply.status, words)
+    if reply.status in (429, 503):  # a server elsewhere is full, or shutting down
+        raise ApiError(
+            503, "the engine is busy", code="engine_unavailable", headers={"retry-after": "5"}
+        )
     if reply.status == 400:
         raise ApiError(400, "the engine cannot process this request", code="invalid_value")
     raise ApiError(502, "the engine failed on this request", code="engine_error")

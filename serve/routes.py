@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,6 +26,8 @@ from serve.responses import RESPONSES
 from serve.served import Served
 from serve.trace import GONE, Trace
 from serve.upstream import Reply
+
+log = logging.getLogger("serve")
 
 ELSEWHERE = (
     ("/v1/embeddings", "this endpoint has chat personas and no embedding models"),
@@ -61,7 +64,8 @@ def health(fleet: Fleet) -> APIRouter:
     @router.get("/readyz")
     async def readyz() -> dict[str, str]:
         if (reason := await fleet.unready()) is not None:
-            raise ApiError(503, reason, code="not_ready")
+            log.warning("not ready: %s", reason)  # names of personas are for those who have a key
+            raise ApiError(503, "this endpoint is not ready", code="not_ready")
         return {"status": "ready"}
 
     return router

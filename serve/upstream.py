@@ -100,6 +100,8 @@ class Client:
         Raises:
             UnreachableError: If there is none.
         """
+        if self._session.closed:  # the engine was given up while this request was being prepared
+            raise UnreachableError("the connections to this engine are closed")
         try:
             return Reply(
                 await self._session.post(
@@ -112,10 +114,13 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             raise UnreachableError(f"{type(error).__name__}: {error}") from error
 
-    async def healthy(self, path: str = "/health", *, patience: float = 2) -> bool:
-        """Whether GET says 200 in time."""
+    async def healthy(self, *, patience: float = 2) -> bool:
+        """Whether the engine says that it is well, in time."""
+        if self._session.closed:
+            return False
+        asked = self._session.get(self._base + self._endpoint.health)
         try:
-            async with asyncio.timeout(patience), self._session.get(self._base + path) as response:
+            async with asyncio.timeout(patience), asked as response:
                 return response.status == 200
         except (aiohttp.ClientError, OSError):
             return False

@@ -73,10 +73,14 @@ class UpstreamEngine:
                 hint=f"name it: --engine {self.url}#MODEL",
             )
         self.prompts_itself = known[chosen] == GATEWAY
+        health = "/v1/models"
         if self.prompts_itself:
             said = self._ask("GET", f"/v1/models/{chosen}", headers).headers
             self.answers_from_weights = "x-persona-factory-ungated" not in said
-        yield Endpoint(base_url=self.url, model=chosen, headers=headers)
+            # NAME@N: once the gateway behind serves another release, it refuses instead of answering.
+            chosen = said.get("x-persona-factory-release", chosen)
+            health = f"/v1/models/{chosen}"
+        yield Endpoint(base_url=self.url, model=chosen, headers=headers, health=health)
 
     def prove(self, endpoint: Endpoint, facts: Mapping[str, Any], format: ChatFormat) -> None:
         """Hold the server to the release's probes, or a gateway to its word.

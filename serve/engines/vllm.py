@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,11 @@ class VllmEngine:
     takes_adapters = True
     """So a gateway may put several releases on one base into one of these."""
 
+    @property
+    def fills_device(self) -> bool:
+        """On a GPU it reserves its share of the memory at once, and refuses to start if that is not free."""
+        return not _cpu_build() and bool(detect().gpus)
+
     def __init__(self, python: str = sys.executable, patience: float = 900) -> None:
         self.python = python
         self.patience = patience
@@ -67,7 +73,8 @@ class VllmEngine:
             max_model_len: Context window in tokens.
             options: `dtype`; `log` (Path); `eager` (False lets vLLM compile on a GPU: slower start,
                 faster answers); `memory_share` (this engine's part of what engines may use);
-                `adapter_rank` (room for adapters of at most this rank) and `adapters` (how many at once).
+                `adapter_rank` (room for adapters of at most this rank) and `adapters` (how many at
+                once); `stopping` (an event that ends a start).
 
         Raises:
             EngineError: If vLLM does not start; has the lines of its log that say why.
@@ -80,6 +87,8 @@ class VllmEngine:
             endpoint = new_endpoint(model, socket, key)
             log = Path(options.get("log") or socket.with_name("log"))
             log.parent.mkdir(parents=True, exist_ok=True)
+            if log.exists():  # what an engine that was lost has said
+                log.replace(log.with_name(f"{log.name}.1"))
             on_cpu = _cpu_build() or not detect().gpus
             flags = _flags(model_dir, model, max_model_len, socket, options, on_cpu)
             kv_space = _kv_space(model_dir, max_model_len) if on_cpu else None
@@ -93,7 +102,7 @@ class VllmEngine:
                     start_new_session=True,
                 )
             try:
-                self._wait(process, endpoint, socket, log)
+                self._wait(process, endpoint, socket, log, options.get("stopping"))
                 yield endpoint
             finally:
                 end(process)
@@ -122,7 +131,12 @@ class VllmEngine:
         _adapter(endpoint, "unload", {"lora_name": name})
 
     def _wait(
-        self, process: subprocess.Popen[bytes], endpoint: Endpoint, socket: Path, log: Path
+        self,
+        process: subprocess.Popen[bytes],
+        endpoint: Endpoint,
+        socket: Path,
+        log: Path,
+        stopping: threading.Event | None,
     ) -> None:
         from serve.engines.door import client, first_token, wait_healthy
 
@@ -131,6 +145,8 @@ class VllmEngine:
         def check() -> None:
             if process.poll() is not None:
                 raise failure(f"vLLM ended with code {process.returncode} while starting", log)
+            if stopping is not None and stopping.is_set():
+                raise EngineError("stopped while vLLM was starting")
             if time.monotonic() > deadline:
                 raise failure(f"vLLM was not ready after {self.patience:.0f} s", log)
             time.sleep(0.1)

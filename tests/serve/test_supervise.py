@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,47 @@ def test_a_stream_ends_on_the_release_it_began_with(
         eventually(lambda: answering(url) == "brief@1")
 
 
+def test_a_release_is_called_back_before_it_has_left(
+    release: MakeRelease, serve: Serve, factory_home: Path, tiny_llama: Path
+) -> None:
+    probes = golden(tiny_llama, PROMPT)
+    release(number=1, probes=probes)
+    point(factory_home, "brief", 1)
+    told: list[str] = []
+    with serve("brief", engine="transformers", announce=told.append) as url:
+        body = question(stream=True, max_tokens=400)
+
+        def stream(_: int) -> tuple[str, str]:  # they queue: the engine gives one answer at a time
+            answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120)
+            return answer.headers["x-persona-factory-release"], answer.text[-14:]
+
+        release(number=2, probes=probes)
+        with ThreadPoolExecutor(24) as pool:
+            streams = [pool.submit(stream, k) for k in range(24)]
+            time.sleep(0.5)
+            point(factory_home, "brief", 2)
+            eventually(lambda: any("brief@2 answers now" in line for line in told))
+            roll_back(factory_home, "brief")
+            eventually(lambda: any("brief@1 answers now" in line for line in told))
+            assert not all(one.done() for one in streams)
+            assert {one.result() for one in streams} == {("brief@1", "data: [DONE]\n\n")}
+        assert answering(url) == "brief@1"
+    assert sum("starting" in line for line in told) == 2  # not a third engine
+
+
+def test_a_damaged_pointer_of_one_name_does_not_stop_the_others(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    release(name="brief")
+    release(name="other")
+    with serve("brief", "other") as url:
+        (factory_home / "releases" / "brief" / "promoted.json").write_text("{")
+        release(name="other", number=2)
+        point(factory_home, "other", 2)
+        eventually(lambda: answering(url, "other") == "other@2")
+        assert answering(url, "brief") == "brief@1"
+
+
 def test_no_request_fails_while_releases_take_turns(
     release: MakeRelease, serve: Serve, factory_home: Path
 ) -> None:
@@ -195,6 +237,24 @@ def test_a_swap_within_one_engines_memory_makes_requests_wait_and_not_fail(
         eventually(lambda: answering(url) == "brief@2")
 
 
+def test_the_old_release_comes_back_where_the_new_one_does_not_start_in_its_place(
+    release: MakeRelease, serve: Serve, factory_home: Path, tiny_llama: Path
+) -> None:
+    probes = golden(tiny_llama, PROMPT)
+    told: list[str] = []
+    release(number=1, probes=probes)
+    point(factory_home, "brief", 1)
+    with serve("brief", engine="transformers", announce=told.append, budget=4 * GIB) as url:
+        wrong = [probe | {"token_ids": [5, 6, 7, 8]} for probe in probes]
+        release(number=2, probes=wrong)
+        point(factory_home, "brief", 2)
+        eventually(lambda: any("brief@1 is back" in line for line in told))
+        assert answering(url) == "brief@1"
+        release(number=3, probes=probes)
+        point(factory_home, "brief", 3)
+        eventually(lambda: answering(url) == "brief@3")
+
+
 def test_what_does_not_fit_at_all_is_refused_before_anything_starts(
     release: MakeRelease, serve: Serve
 ) -> None:
@@ -234,12 +294,30 @@ def test_another_gateway_may_stand_behind_this_one(
     assert said == {"echo": True, "transformers": False}
 
 
+def test_a_gateway_behind_is_well_for_long_and_refused_once_it_serves_another_release(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    told: list[str] = []
+    release(number=1)
+    point(factory_home, "brief", 1)
+    with serve("brief") as behind, serve("brief@1", engine=behind, announce=told.append) as url:
+        time.sleep(5)  # longer than it takes until an engine counts as hung
+        assert answering(url) == "brief@1" and httpx.get(f"{url}/readyz").status_code == 200
+        assert not any("is gone" in line for line in told)
+        release(number=2, model_digest="2" * 64)
+        with pytest.raises(AssertionError):
+            point(factory_home, "brief", 2)
+            eventually(lambda: answering(behind) == "brief@2")
+            answering(url)  # never the words of brief@2 under the name of brief@1
+
+
 def test_a_server_without_the_model_or_without_an_answer_is_one_clear_error(
     release: MakeRelease, serve: Serve
 ) -> None:
     release()
     with (
-        serve("brief") as behind, pytest.raises(EngineError, match="no such model"),
+        serve("brief") as behind,
+        pytest.raises(EngineError, match="no such model"),
         serve("brief", engine=behind + "#x"),
     ):
         pass
