@@ -13,14 +13,11 @@ from fastapi import Request
 
 from factory.errors import FactoryError
 from serve.keys import Key, Keyring, digest, id_of
-from serve.limits import UNLIMITED, Limiter, Limits
+from serve.limits import BYTES_PER_TOKEN, UNLIMITED, Limiter, Limits
 from serve.protocol import ApiError
 from serve.trace import Trace
 
 log = logging.getLogger("serve")
-
-BYTES_PER_TOKEN = 4
-"""For the estimate of a request's tokens from its size; what was really used is settled at the end."""
 
 INTERVAL = 1.0
 """Seconds after which it looks whether keys were made or revoked."""

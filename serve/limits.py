@@ -14,6 +14,9 @@ from serve.protocol import ApiError
 
 MINUTE = 60.0
 
+BYTES_PER_TOKEN = 4
+"""For the estimate of a request's tokens from its size; what was really used is settled at the end."""
+
 EXPOSED = ["retry-after"] + [
     f"x-ratelimit-{fact}-{what}"
     for what in ("requests", "tokens")

@@ -93,6 +93,7 @@ def api(fleet: Fleet) -> APIRouter:
         if request.headers.get("x-persona-factory-strict", "").strip().lower() == "true":
             asked = asked.model_copy(update={"strict": True})
         trace: Trace = request.state.trace
+        trace.size = len(content)
         trace.queue()
         client: Client = request.state.client
         lease = await fleet.take(client.allowed(asked.model), client.may)

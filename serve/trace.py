@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from time import perf_counter, time
 from typing import Any, Literal, Protocol
 
-from serve.limits import Ticket
+from serve.limits import BYTES_PER_TOKEN, Ticket
 from serve.served import Served
 
 Outcome = Literal["ok", "refused", "client_left", "error"]
@@ -46,6 +46,8 @@ class Trace:
     began_at: float = field(default_factory=time)
     """Wall-clock time of arrival, in seconds since 1970."""
     received: float = field(default_factory=perf_counter)
+    size: int = 0
+    """Bytes of the request's body."""
     queued: float | None = None
     leased: float | None = None
     sent: float | None = None
@@ -122,7 +124,9 @@ class Trace:
         """Tokens to be paid: the engine's own counts, if it has lived to tell them."""
         if self.prompt_tokens:
             return self.prompt_tokens + self.completion_tokens
-        return estimate + self.pieces if self.sent is not None else 0
+        # A body in chunks has no size until it was read, so what it really had counts as well.
+        prompt = max(estimate, self.size // BYTES_PER_TOKEN)
+        return prompt + self.pieces if self.sent is not None else 0
 
     @property
     def outcome(self) -> Outcome:
