@@ -1507,8 +1507,8 @@ def test_runs_are_listed_latest_first_and_found_by_name(tmp_path: Path) -> None:
             folder / "stages.json", [stage("gather", 1.0, "rows"), stage("evaluate", 2.0, id)]
         )
         os.utime(folder / "stages.json", (day * 86400, day * 86400))
-    for number in (2, 3):
-        write_json(tmp_path / "releases" / "tutor" / str(number) / "manifest.json", {})
+    for release in ("2", "3"):
+        write_json(tmp_path / "releases" / "tutor" / release / "manifest.json", {})
     pointer = {"number": 2, "history": []}
     write_json(tmp_path / "releases" / "tutor" / "promoted.json", pointer)
     table = printed(runs_table(tmp_path, None), 200)
