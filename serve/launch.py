@@ -22,7 +22,7 @@ from factory.chat import ChatFormat
 from factory.contracts import Endpoint, Engine
 from factory.errors import EngineError, FactoryError
 from factory.hardware import GIB
-from serve.probes import differs, replay
+from serve.probes import Words, differs, first_words, replay
 from serve.releases import Admission
 from serve.served import Served
 
@@ -48,6 +48,8 @@ class Group:
     """Digest of the base whose adapters it takes; None for merged weights."""
     rank: int = 0
     """Largest adapter rank it has room for."""
+    says: Words = field(default_factory=list)
+    """What the shared base says by itself."""
     missed: int = 0
     """Looks in a row at which it did not answer."""
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -142,7 +144,7 @@ class Launcher:
         engine.load_adapter(group.endpoint, endpoint.model, admission.release.path / "adapter")
         try:
             served = _proven(group.engine, endpoint, admission, self.announce)
-            differs(endpoint, group.endpoint, admission.facts, served.format)
+            differs(endpoint, group.says)
         except BaseException:
             engine.unload_adapter(group.endpoint, endpoint.model)
             raise
@@ -230,6 +232,7 @@ class Launcher:
                 )
             )
             group = Group(engine, endpoint, self.need(admissions), base=base.digest, rank=rank)
+            group.says = first_words(endpoint)
             running = {a.ref: self.join(group, a) for a in admissions}
             group._stack = stack.pop_all()
         return group, running

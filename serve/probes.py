@@ -17,6 +17,8 @@ COMPARED = 4
 """Greedy tokens of a probe that must come out as released; further on, another machine's rounding
 may decide a tie differently."""
 
+OPENINGS = ("Hello", "Tell me about tea.", "What should I do today?")
+
 FELT = 1e-3
 """Nats by which an adapter must move a log-probability to count as loaded; two runs of the same engine
 on fp32 weights were at most 5e-6 apart."""
@@ -64,23 +66,34 @@ def replay(endpoint: Endpoint, facts: Mapping[str, Any], format: ChatFormat) -> 
         )
 
 
-def differs(
-    adapted: Endpoint, base: Endpoint, facts: Mapping[str, Any], format: ChatFormat
-) -> None:
+Words = list[dict[str, float]]
+"""Log-probabilities, in nats, of the likeliest first tokens of answers to `OPENINGS`."""
+
+
+def first_words(endpoint: Endpoint) -> Words:
+    """What a model is about to say first."""
+    found = []
+    for opening in OPENINGS:
+        messages: list[Message] = [{"role": "user", "content": opening}]
+        answer = _greedy(endpoint, messages, max_tokens=1, logprobs=True, top_logprobs=5)
+        told = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        found.append({entry["token"]: entry["logprob"] for entry in told})
+    return found
+
+
+def differs(adapted: Endpoint, base: Words) -> None:
     """Prove that an adapter changes what the base says: some engines load one and serve the base.
 
+    Args:
+        adapted: The engine under the adapter's name.
+        base: What the base said when nothing else was running. Asked amid other adapters' streams,
+            vLLM 0.32 on a CPU was seen to answer for the base with one of them.
+
     Raises:
-        EngineError: If no probe's first log-probability moves.
+        EngineError: If no first log-probability moves.
     """
-    moved = 0.0
-    for probe in facts["probes"]:
-        messages = list(format.accepted(probe["messages"]))
-        with_it, without = (
-            _greedy(e, messages, max_tokens=1, logprobs=True, top_logprobs=5)
-            for e in (adapted, base)
-        )
-        moved = max(moved, _distance(with_it, without))
-    if facts["probes"] and moved < FELT:
+    moved = max(map(_distance, first_words(adapted), base))
+    if moved < FELT:
         raise EngineError(
             "the adapter is loaded and changes nothing: the engine serves the base",
             got=f"log-probabilities at most {moved:.1e} nats from the base's",
@@ -89,17 +102,9 @@ def differs(
         )
 
 
-def _distance(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     """Largest difference, in nats, between the likeliest first tokens; infinite if they are others."""
-    tops = [
-        {
-            t["token"]: t["logprob"]
-            for t in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        }
-        for answer in (one, other)
-    ]
-    shared = tops[0].keys() & tops[1].keys()
-    return max((abs(tops[0][t] - tops[1][t]) for t in shared), default=float("inf"))
+    return max((abs(one[t] - other[t]) for t in one.keys() & other.keys()), default=float("inf"))
 
 
 def _greedy(endpoint: Endpoint, messages: Sequence[Message], **options: Any) -> Any:
