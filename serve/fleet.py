@@ -7,7 +7,6 @@ a swap can wait for the last word of the old release.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from serve.probes import PATH
 from serve.protocol import ApiError
 from serve.served import Served
 from serve.upstream import Client, UnreachableError
-
-log = logging.getLogger("serve")
 
 RECENT = 60.0
 """Seconds within which a ready engine has generated."""

@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from serve.conversation import conversation
 from serve.logs import engine_words
+from serve.probes import PATH
 from serve.protocol import MAX_TOP_LOGPROBS, ApiError, ChatRequest, Sampled
 from serve.served import Served
 from serve.trace import Trace
@@ -26,8 +27,6 @@ log = logging.getLogger("serve")
 
 SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 """Fields a client may set; the rest of a persona's sampling is the release's own."""
-
-PATH = "/v1/chat/completions"
 
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
 """What reading raises if an engine does not speak as it should."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, payload_digest
 from factory.errors import FactoryError, UsageError
-from factory.releases import promoted
+from factory.releases import numbers, promoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,18 @@ def find(root: Path, ref: str) -> Release:
             allowed=", ".join(sorted(known)),
             hint=f"did you mean {close[0]}?" if close else "build it first: `factory build FILE`",
         )
-    numbers = known[name]
-    if "@" in ref and (not number.isdecimal() or int(number) not in numbers):
+    there = known[name]
+    if "@" in ref and (not number.isdecimal() or int(number) not in there):
         raise UsageError(
             f"{name} has no such release",
             got=ref,
-            allowed=", ".join(f"{name}@{n}" for n in sorted(numbers)),
-            hint=f"leave the number out to take the newest, {name}@{max(numbers)}",
+            allowed=", ".join(f"{name}@{n}" for n in there),
+            hint=f"leave the number out to take the newest, {name}@{max(there)}",
         )
     if number:
         return _opened(root / "releases" / name / str(int(number)))
     now = promoted(root, name)
-    if now is None or now not in numbers:
+    if now is None or now not in there:
         reason = (
             "the evidence for each of them is inconclusive"
             if now is None
@@ -82,7 +82,7 @@ def find(root: Path, ref: str) -> Release:
         raise UsageError(
             f"no release of {name} is promoted: {reason}",
             got=ref,
-            allowed=", ".join(f"{name}@{n}" for n in sorted(numbers)),
+            allowed=", ".join(f"{name}@{n}" for n in there),
             hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"
             " such releases",
         )
@@ -119,11 +119,8 @@ def _opened(path: Path) -> Release:
 
 def _known(root: Path) -> dict[str, list[int]]:
     """Finished releases: persona name to numbers."""
-    found: dict[str, list[int]] = {}
-    for manifest in (root / "releases").glob(f"*/*/{MANIFEST}"):
-        if manifest.parent.name.isdecimal():
-            found.setdefault(manifest.parent.parent.name, []).append(int(manifest.parent.name))
-    return found
+    found = {folder.name: numbers(root, folder.name) for folder in (root / "releases").glob("*")}
+    return {name: releases for name, releases in found.items() if releases}
 
 
 def admit(release: Release, *, allow_ungated: bool) -> Admission:
