@@ -4,7 +4,8 @@
 
 The gateway that is asked has core 0 for itself, engine and load share core 1; the three take turns. `paced`
 is an engine without a model that takes 5 ms for a token, and 21 ms when 64 answers run at once. `vllm` is a
-real one with the shipped starter. LiteLLM lives in an environment of its own (`pip install
+real one with the shipped starter. A forwarder that does nothing but pass on bytes shows what standing in
+between costs anybody on this machine. LiteLLM lives in an environment of its own (`pip install
 'litellm[proxy]'`);
 without it our figures are printed alone.
 
@@ -23,7 +24,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from serving import PATH, Load, direct, engine, gateway, litellm, load, question, share, vllm
+from serving import (
+    PATH,
+    Load,
+    direct,
+    engine,
+    forwarder,
+    gateway,
+    litellm,
+    load,
+    question,
+    share,
+    vllm,
+)
 
 BAR_P50, BAR_P99, BAR_TOKENS, BAR_PEER = 2.0, 10.0, 0.97, 0.2
 QUESTION = "How do I keep basil alive on a window sill?"
@@ -79,6 +92,11 @@ def report(streams: int, found: dict[str, Measured]) -> bool:
     print(
         f"  engine alone  {alone.p50:.2f} and {alone.p99:.2f} ms; {alone.rate:.0f} tokens a second"
     )
+    passed = found["forwarder"]
+    print(
+        f"  bytes only    {passed.p50 - alone.p50:+.2f} and {passed.p99 - alone.p99:+.2f} ms;"
+        f" {passed.rate / alone.rate:.3f} of the tokens"
+    )
     p50, p99, rate = ours.p50 - alone.p50, ours.p99 - alone.p99, ours.rate / alone.rate
     bars = f"bars {BAR_P50:.0f}, {BAR_P99:.0f}, {BAR_TOKENS}"
     print(f"  our gateway   {p50:+.2f} and {p99:+.2f} ms; {rate:.3f} of the tokens ({bars})")
@@ -105,8 +123,10 @@ def main() -> int:
         endpoint, _ = stack.enter_context(behind)
         body = question(QUESTION, stream=True, temperature=0)
         port = urlsplit(endpoint.base_url).port or 0
+        alone = Load(PATH, direct(body), port=port, headers=endpoint.headers)
         targets = {
-            "direct": Load(PATH, direct(body), port=port, headers=endpoint.headers),
+            "direct": alone,
+            "forwarder": replace(alone, port=stack.enter_context(forwarder(endpoint))),
             "gateway": Load(PATH, body, port=stack.enter_context(gateway(endpoint))[0]),
         }
         if options.litellm:

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for the releases that the tests make
@@ -158,6 +159,14 @@ def gateway(endpoint: Endpoint) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
+def forwarder(endpoint: Endpoint) -> Iterator[int]:
+    """The least that can stand there: passes on bytes and knows nothing; yields its port."""
+    given = json.dumps(asdict(endpoint), default=str)
+    with _own("forwarder", given, MEASURED_CORE) as (_, said):
+        yield said["port"]
+
+
+@contextmanager
 def litellm(command: Path, endpoint: Endpoint) -> Iterator[int]:
     """LiteLLM's proxy in front of the same engine; yields its port."""
     import httpx
@@ -280,6 +289,50 @@ def _gateway(endpoint: Endpoint) -> None:
         run(create_app(Fleet({PERSONA: (served, endpoint)}), Doorkeeper()), door)
 
 
+class _End(asyncio.Protocol):
+    """One end of a forwarded connection: what it receives, the other end sends."""
+
+    def __init__(self) -> None:
+        self.other: asyncio.Future[asyncio.Transport] = asyncio.Future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.other.done():
+            self.other.result().write(data)
+        else:
+            self.other.add_done_callback(lambda other: other.result().write(data))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.other.done():
+            self.other.result().close()
+
+
+def _forwarder(endpoint: Endpoint) -> None:
+    import uvloop
+
+    port = urlsplit(endpoint.base_url).port
+
+    class Client(_End):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.joining = asyncio.ensure_future(self._join())
+
+        async def _join(self) -> None:
+            loop = asyncio.get_running_loop()
+            other, end = await loop.create_connection(_End, "127.0.0.1", port)
+            end.other.set_result(self.transport)
+            self.other.set_result(other)
+
+    async def forever() -> None:
+        server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", 0)
+        _announce({"port": server.sockets[0].getsockname()[1]})
+        await server.serve_forever()
+
+    uvloop.run(forever())
+
+
 def main(arguments: Sequence[str]) -> None:
     """Be one of the processes; nothing without arguments."""
     if not arguments:
@@ -288,6 +341,8 @@ def main(arguments: Sequence[str]) -> None:
     role, given = arguments
     if role == "engine":
         _engine(given)
+    elif role == "forwarder":
+        _forwarder(_endpoint(json.loads(given)))
     else:
         _gateway(_endpoint(json.loads(given)))
 
