@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,33 @@ def test_a_plan_gives_reasons_time_and_memory_and_honours_overrides() -> None:
     assert "64" in done.stdout
     assert "memorises" in done.stdout
     assert "GiB" in done.stdout
+
+
+def test_a_plan_with_a_teacher_says_what_it_will_cost_and_asks_nothing(factory_home: Path) -> None:
+    def plan(*more: str) -> str:
+        teacher = "teacher={type: openai, base_url: http://127.0.0.1:9/v1, model: m}"
+        given = [teacher, "distill.pairs=80", *more]
+        sets = [part for one in given for part in ("--set", one)]
+        done = factory("plan", HERE / "concise.yaml", "--set", "data=[]", *sets)
+        assert done.returncode == 0, done.stderr
+        return " ".join(done.stdout.split())
+
+    def seconds(text: str) -> int:
+        found = re.search(r"(?:(\d+) min )?(\d+)(?:\.\d)? s if a call takes 2 s", text)
+        assert found is not None, text
+        return 60 * int(found[1] or 0) + int(found[2])
+
+    told = plan()
+    assert re.search(r"total 80 \d+ \d+ \d+", told)
+    asked = int(re.search(r"about (\d+) requests", told)[1])  # type: ignore[index]
+    assert asked >= 2 * 80
+    assert "cost unknown" in told
+    assert "[user] How can I relax" in told
+    assert seconds(told) == pytest.approx(2 * asked / 8, abs=2)
+    assert seconds(plan("teacher.concurrency=2")) == pytest.approx(asked, abs=2)
+    priced = plan("teacher.prices={prompt: 0.15, completion: 0.6}")
+    assert 0 < float(re.search(r"cost \$([\d.]+)", priced)[1]) < 1  # type: ignore[index]
+    assert not (factory_home / "factory.sqlite").exists()
 
 
 def test_an_override_that_is_wrong_is_refused_before_anything_is_built(factory_home: Path) -> None:

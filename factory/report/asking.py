@@ -1,4 +1,4 @@
-"""What a teacher is going to be asked: quotas, calls, tokens, money, and one example."""
+"""What a teacher is going to be asked: quotas, calls, tokens, money, time, and one example."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from factory.pairs import prompts
 from factory.pairs.budget import likely_tokens
 from factory.pairs.cells import Cell, describe
 from factory.pairs.writing import ASKED_AT_ONCE, SPARE
-from factory.report.words import plural
+from factory.report.words import duration, plural
 from factory.spec import Spec
 
 EXAMPLE_QUESTION = "How can I relax after a long day at work?"
 
+SECONDS = 2.0
+"""Assumed for one call: some 100 tokens at the pace of a cloud API. Nobody knows it before asking."""
+
 
 def estimate(spec: Spec, prompt: str, cells: Sequence[Cell]) -> dict[str, float | None]:
-    """Requests, tokens and US dollars if every answer is accepted at once; money None if unknown."""
+    """Requests, tokens, US dollars and seconds if every answer is accepted at once.
+
+    Money is None if the price is unknown; time is what the endpoint's pace makes of it, see `SECONDS`.
+    """
     wanted = sum(cell.quota for cell in cells)
     writers = sum(math.ceil(cell.quota * SPARE / ASKED_AT_ONCE) for cell in cells)
     requests = writers + wanted * (2 if spec.distill.twins else 1)
@@ -33,7 +39,14 @@ def estimate(spec: Spec, prompt: str, cells: Sequence[Cell]) -> dict[str, float 
     usd = None
     if prices and prices.prompt is not None and prices.completion is not None:
         usd = (asked * prices.prompt + told * prices.completion) / 1e6
-    return {"requests": requests, "prompt_tokens": asked, "completion_tokens": told, "usd": usd}
+    at_once = spec.teacher.concurrency if spec.teacher else 1
+    return {
+        "requests": requests,
+        "prompt_tokens": asked,
+        "completion_tokens": told,
+        "usd": usd,
+        "seconds": math.ceil(requests / at_once) * SECONDS,
+    }
 
 
 SHOWN = ("register", "pairs", "train", "validation", "test", "short", "medium", "long")
@@ -41,7 +54,7 @@ SHOWN = ("register", "pairs", "train", "validation", "test", "short", "medium", 
 
 
 def teaching_plan(spec: Spec, prompt: str, cells: Sequence[Cell], done: bool) -> Group:
-    """Quotas, calls, tokens, money, and one example of what is sent; for the terminal."""
+    """Quotas, calls, tokens, money, time, and one example of what is sent; for the terminal."""
     if done:
         pairs = plural(spec.distill.pairs, "pair")
         return Group(Text(f"{pairs} were written already and will be reused"))
@@ -60,7 +73,8 @@ def teaching_plan(spec: Spec, prompt: str, cells: Sequence[Cell], done: bool) ->
         table,
         Text(
             f"about {told['requests']:.0f} requests, {told['prompt_tokens']:.0f} tokens of questions"
-            f" and {told['completion_tokens']:.0f} of answers if nothing is rejected; cost {money}\n"
+            f" and {told['completion_tokens']:.0f} of answers if nothing is rejected; cost {money};"
+            f" {duration(told['seconds'] or 0)} if a call takes {SECONDS:.0f} s\n"
         ),
         Text("one request for an answer:"),
         *(Text(f"  [{m['role']}] {m['content']}") for m in example.messages),
