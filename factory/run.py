@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from factory.artifacts import Artifact, Release, hash_json, write_json
 from factory.base import Base
 from factory.report.display import Display
+from factory.report.words import spoken
 from factory.spec import Spec
 from factory.store import Stage, Store, canonical, disk_errors, lock
 
@@ -155,9 +156,10 @@ def summarise(artifact: Artifact) -> str:
         case "distill":
             calls = stats["calls"]
             cost = "cost unknown" if calls["usd"] is None else f"${calls['usd']:.2f}"
+            why = ", ".join(f"{spoken(code)} {count}" for code, count in stats["reasons"].items())
             return (
                 f"{stats['accepted']} of {stats['wanted']} pairs accepted, {stats['dropped']}"
-                f" rejected; {calls['requests']} requests, {cost}"
+                f" rejected{f' ({why})' if why else ''}; {calls['requests']} requests, {cost}"
             )
         case "curate":
             splits = ", ".join(f"{stats[name]} {name}" for name in ("train", "validation", "test"))

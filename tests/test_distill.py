@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from factory.pipeline import dataset, stages_of
 from factory.report import html, markdown
 from factory.report.teaching import summary
 from factory.rows.similarity import read, similarity
+from factory.run import summarise
 from factory.spec import Spec
 from factory.stages import distill, gather
 from factory.store import Store
@@ -210,6 +212,28 @@ def test_a_teacher_that_never_fits_the_rules_is_one_clear_error(home: Path, tmp_
     with pytest.raises(UsageError) as caught:
         distilled(home, persona(tmp_path, text=text))
     assert "not one pair" in str(caught.value) and "rule_break" in str(caught.value)
+
+
+def test_a_teacher_that_lists_no_questions_is_told_apart_from_one_that_answers_badly(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = EchoTeacher.reply
+    lists = 3
+
+    async def prose(self: EchoTeacher, request: Request) -> Reply:
+        nonlocal lists
+        reply = await answer(self, request)
+        if request.schema is None:
+            return reply
+        lists -= 1
+        return reply if lists >= 0 else replace(reply, text="{}")
+
+    monkeypatch.setattr(EchoTeacher, "reply", prose)
+    pairs = distilled(home, persona(tmp_path))
+    report = pairs.report()
+    assert report["accepted"] < 40
+    assert report["rejected"]["no_questions"] >= 3
+    assert f"no questions {report['rejected']['no_questions']}" in summarise(pairs)
 
 
 def test_a_question_the_endpoint_refuses_is_a_rejection_and_not_the_end(

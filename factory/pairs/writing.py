@@ -40,6 +40,9 @@ MOST_WAITING = 1024
 LATER = 1
 """Rank of the twins: nothing waits for them, but the next round for questions and answers."""
 
+_SHOWN = 200
+"""Letters kept of a reply that held no question."""
+
 LONGER = 1.5
 """How much longer an answer that hit the limit may be on its second try."""
 
@@ -225,7 +228,10 @@ class Writer:
         if isinstance(reply, TeacherError):
             self._reject(account, work.cell, "", f"no_answer_{reply.kind}", reply.message)
         else:
-            for text in prompts.parse_questions(reply):
+            questions = prompts.parse_questions(reply)
+            if not questions:
+                self._reject(account, work.cell, "", "no_questions", reply.text[:_SHOWN])
+            for text in questions:
                 reason = self.acceptor.question(text, work.cell)
                 if reason:
                     self._reject(account, work.cell, text, f"question_{reason}", "")

@@ -215,6 +215,7 @@ def run(
         "wanted": config.pairs,
         "accepted": account.accepted,
         "dropped": account.rejected.total(),
+        "reasons": dict(account.rejected.most_common(3)),
         "teacher": report["teacher"],
         "calls": report["calls"],
     }
@@ -253,4 +254,4 @@ def _rows(gathered: Rows, kept: Sequence[Pair]) -> Iterator[Row]:
         yield row
 
 
-STAGE = Stage("distill", version=1, makes=Pairs, run=run, continues=True)
+STAGE = Stage("distill", version=2, makes=Pairs, run=run, continues=True)
