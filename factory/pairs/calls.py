@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,9 @@ from factory.pairs.budget import Budget, BudgetExhausted, Hold
 from factory.pairs.failures import EmptyAnswer, Failures, Patience
 from factory.pairs.ledger import Ledger, Spent
 from factory.pairs.pace import Pace
+
+LANDING = 30.0
+"""Seconds that calls in flight may still take when no other is sent any more: they may be paid for."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -60,6 +64,8 @@ class Caller:
         self._keys: set[str] = set()
         self._flying: dict[str, asyncio.Future[Reply]] = {}
         self._settled = asyncio.Event()
+        self._in_flight = 0
+        self._landed = asyncio.Event()
         self._name = f"{teacher.endpoint} {teacher.model}"
         self._facts = ledger.facts(self._name)
         self._learning = teacher if isinstance(teacher, Learning) else None
@@ -89,8 +95,16 @@ class Caller:
             TeacherError: If this one question got no answer (`refused`, or `overloaded` at every
                 try); others may still.
             BudgetExhausted: If it might pass a ceiling.
-            FactoryError: If no question can be answered any more, with the endpoint's own words.
+            FactoryError: If no question can be answered any more, with the endpoint's own words; the
+                answers to calls in flight are in the ledger by then.
         """
+        try:
+            return await self._found(request, rank)
+        except FactoryError:
+            await self._land()
+            raise
+
+    async def _found(self, request: Request, rank: int) -> Reply:
         key = self.key(request)
         while True:
             if reply := self._known(key):
@@ -158,6 +172,7 @@ class Caller:
     async def _send(self, key: str, request: Request, hold: Hold) -> Reply:
         """Send a call once; the ledger and the budget know its end, however it comes."""
         teacher = self._teacher
+        self._in_flight += 1
         try:
             self._ledger.begin(key, endpoint=teacher.endpoint, model=teacher.model, request=request)
             reply = _clean(await teacher.reply(request))
@@ -173,9 +188,19 @@ class Caller:
             if isinstance(error, FactoryError):
                 self._pace.stop(error)  # no engine, no disk: the next call would meet it, too
             raise
+        finally:
+            self._in_flight -= 1
+            self._landed.set()
         self._ledger.done(key, reply, self._settle(hold, reply))
         self._succeeded()
         return reply
+
+    async def _land(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LANDING):
+                while self._in_flight:
+                    self._landed.clear()
+                    await self._landed.wait()
 
     def _settle(self, hold: Hold, charged: Reply | None) -> float | None:
         self._settled.set()

@@ -243,6 +243,32 @@ def test_fatal_stops_everything_at_once_with_the_server_s_words(ledger: Ledger) 
     assert ledger.spent().requests == len(paid) + 1
 
 
+def test_answers_in_flight_are_kept_when_everything_stops(ledger: Ledger) -> None:
+    async def act(teacher: Scripted, request: Request, number: int) -> Reply:
+        text = request.messages[-1]["content"]
+        await asyncio.sleep(0.02 if text == "revoked" else 0.2)
+        if text == "revoked":
+            raise TeacherError("fatal", "this key was revoked")
+        return Reply(f"about {text}", "stop", 5, 20)
+
+    requests = [question(text) for text in ("revoked", "a", "b", "c", "never sent")]
+    teacher = Scripted(act)
+    made = caller(teacher, ledger, concurrency=4)
+
+    async def together() -> None:
+        async with asyncio.TaskGroup() as calls:  # as a build does: the first error ends all of it
+            for request in requests:
+                calls.create_task(made.ask(request))
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        asyncio.run(together())
+    assert "this key was revoked" in str(caught.value.exceptions[0])
+    assert teacher.asked == Counter(["revoked", "a", "b", "c"])
+    again = Scripted(answer)
+    assert texts(ask(caller(again, ledger), *requests[1:4])) == ["about a", "about b", "about c"]
+    assert not again.asked
+
+
 def test_an_engine_that_cannot_start_stops_everything(ledger: Ledger) -> None:
     async def act(teacher: Scripted, request: Request, number: int) -> Reply:
         raise EngineError("no engine")
