@@ -68,7 +68,9 @@ def find(root: Path, ref: str) -> Release:
             f"{name} has no such release",
             got=ref,
             allowed=", ".join(f"{name}@{n}" for n in there),
-            hint=f"leave the number out to take the newest, {name}@{max(there)}",
+            hint=f"leave the number out to take the promoted one, {name}@{now}"
+            if (now := promoted(root, name)) in there
+            else f"the newest is {name}@{max(there)}",
         )
     if number:
         return _opened(root / "releases" / name / str(int(number)))
