@@ -26,6 +26,12 @@ LEAST_STYLE = 0.25
 token; logit): one that gained little need not be matched to the last digit."""
 
 
+LARGE_STYLE = 1.0
+"""Share of the style margin that a loss against the release served now must reach to be a regression;
+less leaves it undecided. Fifteen harmless changes of a tune (another seed, an epoch fewer, another rank)
+moved it by 0.12 (root mean square, logit; `benchmarks/gate_harmless.py`): half of the least margin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The verdict, in one or two sentences and check by check."""
@@ -160,6 +166,8 @@ def _compare(config: Evaluate, entry: _Gate, metric: Scores, alpha: float) -> li
         if arm == "previous":
             test = "passes" if entry.test == "passes" else "not_worse"
             given = Comparison(metric, arm, alpha, entry.noun, _share_of_gain(metric, margin))
+            if metric.name == "style":
+                given = replace(given, large=LARGE_STYLE)
         else:
             test, given = entry.test, Comparison(metric, arm, alpha, entry.noun, margin)
         drafts.append(_TESTS[test](given))

@@ -55,6 +55,7 @@ class Comparison:
         alpha: Error of this look.
         noun: What was asked, in the plural.
         margin: Largest acceptable loss; 0 where the tuned model must be better.
+        large: Share of the margin from which a significant loss is a regression.
     """
 
     metric: Scores
@@ -62,6 +63,7 @@ class Comparison:
     alpha: float
     noun: str
     margin: float = 0.0
+    large: float = 0.5
 
     @cached_property
     def pairs(self) -> list[tuple[str, float, float]]:
@@ -168,7 +170,7 @@ def not_worse(given: Comparison) -> Draft:
         "PASS" if shown.shown else "INCONCLUSIVE", rule, seen, margin=given.margin,
         estimate=shown.mean, low=shown.low, high=shown.high, detectable=shown.detectable,
     )  # fmt: skip
-    large = shown.mean <= -given.margin / 2
+    large = shown.mean <= -given.margin * given.large
     return Draft(check, _harm(given, changes), large, unsure=unsure)
 
 
