@@ -1,6 +1,6 @@
 """Harmless changes (other seed, one epoch fewer, other rank) beside the healthy model, five seeds each.
 
-    python benchmarks/gate_harmless.py [--folder FOLDER] [--show]
+    python benchmarks/gate_harmless.py [--folder FOLDER] [--show] [--first SEED]
 
 Bar: REGRESSION in at most 1 of 15.
 """
@@ -19,7 +19,7 @@ def main() -> int:
     given = options(__doc__)
     models = Models(given.folder, given.persona)
     counts: Counter[str] = Counter()
-    for seed in range(1, 6):
+    for seed in range(given.first, given.first + 5):
         healthy = models.tuned("healthy", seed)
         for kind, make in models.harmless(seed):
             found = verdict(models, f"harmless {kind} {seed}", make, healthy, seed)

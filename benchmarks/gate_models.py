@@ -29,7 +29,6 @@ from factory.stages.gather import data_file
 from factory.store import Store, commit
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = (1, 2, 3)
 
 
 def quiet(**facts: Any) -> None:

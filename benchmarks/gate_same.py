@@ -1,6 +1,6 @@
 """The gate on a model beside itself, 20 times with other random numbers.
 
-    python benchmarks/gate_same.py [--folder FOLDER] [--show]
+    python benchmarks/gate_same.py [--folder FOLDER] [--show] [--first RUN]
 
 Bars: REGRESSION in at most 5%, PASS in at least 70% after the escalation. The same with simulated
 scores, 200 times: `gate_simulated.py`.
@@ -23,7 +23,7 @@ def main() -> int:
     models = Models(given.folder, given.persona)
     counts: Counter[str] = Counter()
     healthy = models.tuned("healthy", 1)
-    for run in range(1, RUNS + 1):
+    for run in range(given.first, given.first + RUNS):
         found = verdict(models, f"same {run}", lambda: healthy, healthy, 1000 + run)
         say(f"run {run}", found, given.show)
         counts[found["verdict"]] += 1

@@ -26,6 +26,7 @@ def options(description: str | None) -> argparse.Namespace:
     )
     parser.add_argument("--persona", default="concise")
     parser.add_argument("--show", action="store_true", help="print every reason")
+    parser.add_argument("--first", type=int, default=1, help="first seed, to try others")
     return parser.parse_args()
 
 
