@@ -32,9 +32,20 @@ Tpm = Annotated[int | None, typer.Option(help="Most tokens a minute, for one key
 Streams = Annotated[int | None, typer.Option(help="Most answers at once, for one key.", min=1)]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("persona-factory"))
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Set what every command shares."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -157,7 +168,7 @@ def serve(
         typer.Argument(help="NAME or NAME@N; every promoted release if left out.", metavar="NAME"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
     engine: Annotated[
         str,
         typer.Option(help="auto, vllm, transformers, echo, or an OpenAI-compatible URL[#MODEL]."),
@@ -166,16 +177,14 @@ def serve(
         bool, typer.Option(help="Serve what has no PASS for its very files, marked as such.")
     ] = False,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Show Prometheus /metrics on this port of 127.0.0.1.")
+        int | None, typer.Option(help="Prometheus /metrics on 127.0.0.1.", min=0, max=65535)
     ] = None,
     rpm: Rpm = None,
     tpm: Tpm = None,
     streams: Streams = None,
     memory: Annotated[
         float | None,
-        typer.Option(
-            help="GiB that engines may take together; without it all of them stay loaded."
-        ),
+        typer.Option(help="GiB that engines may take together; else all of them stay loaded."),
     ] = None,
     idle: Annotated[
         float | None,
@@ -189,23 +198,16 @@ def serve(
     from factory.serving import serve
 
     serve(
-        names or [],
-        host,
-        port,
-        engine,
-        allow_ungated,
-        metrics_port,
-        (rpm, tpm, streams),
-        memory,
-        idle,
-    )
+        names or [], host, port, engine, allow_ungated, metrics_port,
+        (rpm, tpm, streams), memory, idle,
+    )  # fmt: skip
 
 
 @app.command()
 def promote(ref: Annotated[str, typer.Argument(help="NAME (its newest) or NAME@N.")]) -> None:
     """Gate a release; if it passes, it is served.
 
-    It is compared with the release that its name means now. A running endpoint follows within seconds.
+    It is compared with the release that its name means now; a running endpoint follows.
     """
     from factory.serving import promote
 
@@ -216,7 +218,7 @@ def promote(ref: Annotated[str, typer.Argument(help="NAME (its newest) or NAME@N
 def rollback(name: Annotated[str, typer.Argument(help="Persona.")]) -> None:
     """Serve the release that was served before.
 
-    A running endpoint follows within seconds; answers that were begun end as they began.
+    A running endpoint follows; answers that were begun end as they began.
     """
     from factory.serving import rollback
 
@@ -226,8 +228,8 @@ def rollback(name: Annotated[str, typer.Argument(help="Persona.")]) -> None:
 @app.command()
 def chat(
     name: Annotated[str, typer.Argument(help="NAME or NAME@N.")],
-    url: Annotated[str, typer.Option(help="Endpoint to talk to.")] = "http://127.0.0.1:8000",
-    engine: Annotated[str, typer.Option(help="Engine, if no endpoint is running.")] = "auto",
+    url: Annotated[str | None, typer.Option(help="Endpoint to talk to, and no other.")] = None,
+    engine: Annotated[str, typer.Option(help="Engine, if it starts an endpoint.")] = "auto",
 ) -> None:
     """Talk to a release in the terminal.
 

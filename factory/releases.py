@@ -7,6 +7,7 @@ anybody has promoted anything a name means its newest release that may be promot
 
 from __future__ import annotations
 
+import difflib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,50 @@ def numbers(root: Path, name: str) -> list[int]:
     return sorted(int(p.parent.name) for p in found if p.parent.name.isdecimal())
 
 
+def known(root: Path) -> dict[str, list[int]]:
+    """Finished releases: persona name to numbers."""
+    found = {folder.name: numbers(root, folder.name) for folder in (root / "releases").glob("*")}
+    return {name: there for name, there in found.items() if there}
+
+
+def named(root: Path, ref: str) -> list[int]:
+    """Numbers of the finished releases of NAME, whatever follows after an `@`.
+
+    Raises:
+        UsageError: If there are none; names the nearest and those that exist.
+    """
+    name, there = ref.partition("@")[0], known(root)
+    if not there:
+        raise UsageError(
+            "there are no releases yet",
+            where=str(root / "releases"),
+            got=ref,
+            hint="build one first: `factory build FILE`",
+        )
+    if name not in there:
+        close = difflib.get_close_matches(name, there, 1, 0.5)
+        raise UsageError(
+            "there is no such release: none has this name",
+            got=ref,
+            allowed=", ".join(sorted(there)),
+            hint=f"did you mean {close[0]}?" if close else "build it first: `factory build FILE`",
+        )
+    return there[name]
+
+
+def name_of(root: Path, ref: str, what: str) -> str:
+    """A persona's name, where no number may follow.
+
+    Raises:
+        UsageError: If it has no release, or a number follows; `what` says why not.
+    """
+    named(root, ref)
+    name = ref.partition("@")[0]
+    if name != ref:
+        raise UsageError(what, got=ref, allowed=name, hint=f"leave the number out: {name}")
+    return name
+
+
 def release_of(root: Path, ref: str) -> Release:
     """NAME (the newest) or NAME@N.
 
@@ -33,13 +78,13 @@ def release_of(root: Path, ref: str) -> Release:
         UsageError: If there is none; names those that exist.
     """
     name, _, number = ref.partition("@")
-    folder, found = root / "releases" / name, numbers(root, name)
-    if not found or (number and not (number.isdecimal() and int(number) in found)):
+    folder, found = root / "releases" / name, named(root, ref)
+    if number and not (number.isdecimal() and int(number) in found):
         raise UsageError(
             "there is no such release",
             where=str(folder),
             got=ref,
-            allowed=", ".join(f"{name}@{n}" for n in found) or "none of this name is there yet",
+            allowed=", ".join(f"{name}@{n}" for n in found),
             hint="`factory show` lists what was built",
         )
     return Release.open(folder / (number or str(found[-1])))
@@ -94,9 +139,10 @@ def roll_back(root: Path, name: str) -> tuple[int, int]:
     """Let a name mean what it meant before; returns the numbers before and after.
 
     Raises:
-        UsageError: If there is no earlier release that it meant, or could have meant.
+        UsageError: If there is no such name, or no earlier release that it meant or could have meant.
         BusyError: If another process is moving the same name.
     """
+    name_of(root, name, "a name goes back to what it meant before, whatever number that has")
     with _moving(root, name):
         now = promoted(root, name)
         history = _history(root, name)

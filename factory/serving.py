@@ -9,6 +9,12 @@ from rich.console import Console
 
 from factory.commands import console
 
+FOLLOWS = (
+    "\na running endpoint notices within seconds and switches once that release has started and"
+    " reproduced its probes"
+)
+"""Where a name has moved: how soon that is seen."""
+
 
 def serve(
     names: Sequence[str],
@@ -34,8 +40,8 @@ def serve(
     )  # fmt: skip
 
 
-def chat(name: str, url: str, engine: str) -> None:
-    """Talk to a running endpoint, or start one for the length of the conversation."""
+def chat(name: str, url: str | None, engine: str) -> None:
+    """Talk to a running endpoint; without a named one, start one for the length of the conversation."""
     from factory.store import home
     from serve.chat import chat
 
@@ -61,10 +67,7 @@ def promote(ref: str) -> None:
             console.print(f"warning: {error.what}, which its persona file accepts", markup=False)
     point(home(), name, number)
     was = f", before it {name}@{now}" if now not in (None, number) else ""
-    console.print(
-        f"{name} means {name}@{number} now{was}; a running endpoint follows within seconds",
-        markup=False,
-    )
+    console.print(f"{name} means {name}@{number} now{was}{FOLLOWS}", markup=False)
 
 
 def _accepts_doubt(name: str, number: int) -> bool:
@@ -82,9 +85,7 @@ def rollback(name: str) -> None:
 
     before, now = roll_back(home(), name)
     console.print(
-        f"{name} means {name}@{now} again, no longer {name}@{before}; a running endpoint follows"
-        " within seconds",
-        markup=False,
+        f"{name} means {name}@{now} again, no longer {name}@{before}{FOLLOWS}", markup=False
     )
 
 
@@ -97,11 +98,13 @@ def create_key(
     streams: int | None,
 ) -> None:
     """Print a new key alone on stdout, so that a script can take it; what it is for goes to stderr."""
-    from factory.releases import numbers
+    from factory.releases import name_of
     from factory.store import home
     from serve.keys import Keyring, lifetime
     from serve.limits import Limits
 
+    for name in personas:
+        name_of(home(), name, "a key is for a persona, whichever of its releases answers")
     text, key = Keyring(home()).create(
         label,
         personas=personas,
@@ -115,9 +118,6 @@ def create_key(
         " this machine",
         markup=False,
     )
-    for name in key.personas:
-        if not numbers(home(), name):
-            told.print(f"warning: there is no release of {name!r} yet", markup=False)
 
 
 def list_keys() -> None:
@@ -139,8 +139,14 @@ def revoke_key(ref: str) -> None:
     from factory.store import home
     from serve.keys import Keyring
 
-    key = Keyring(home()).revoke(ref)
+    ring = Keyring(home())
+    key = ring.revoke(ref)
     console.print(f"revoked {key.id} {key.label}".rstrip(), markup=False)
+    if not any(other.state(ring.now()) == "active" for other in ring.stored()):
+        console.print(
+            "no usable key is left; an endpoint that is running wants one until it is started again",
+            markup=False,
+        )
 
 
 def connect(client: str | None, url: str, persona: str | None, show_key: bool) -> None:

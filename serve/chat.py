@@ -12,7 +12,11 @@ from typing import Any
 import httpx
 
 from factory.errors import FactoryError, UsageError
+from serve.connect.endpoint import ask_for
 from serve.listening import claim_port, is_loopback, running, stoppable
+
+USUAL = "http://127.0.0.1:8000"
+"""Where `factory serve` listens unless told otherwise."""
 
 HELP = "/reset starts over, /quit ends (so does Ctrl-C)"
 
@@ -24,42 +28,53 @@ def chat(
     root: Path,
     ref: str,
     *,
-    url: str,
+    url: str | None,
     key: str | None,
     engine: str,
-    read: Read = input,
+    read: Read | None = None,
     write: Write = sys.stdout.write,
 ) -> None:
     """Talk to a release until the user has had enough.
 
-    An endpoint that is already running is used; otherwise the release is served for the length of
-    the conversation, and nobody else can reach it.
+    An address that was named is used, or nothing is. Without one, an endpoint that runs at the usual
+    address is used if it serves the release; else the release is served for the length of the
+    conversation, and nobody else can reach it.
 
     Args:
         root: `$FACTORY_HOME`.
         ref: NAME or NAME@N.
-        url: Where an endpoint may be running, without `/v1`.
+        url: Where the endpoint runs; None for the usual address, or none at all.
         key: Its key, or None.
         engine: Plug-in to use if none is running, or `auto`.
-        read: Asks for a line, given a prompt; raises EOFError at the end.
+        read: Asks for a line, given a prompt; raises EOFError at the end. None for standard input.
         write: Prints text as it comes.
 
     Raises:
-        UsageError: If there is no such release, or a running endpoint refuses the key.
-        FactoryError: If the release did not pass, its engine fails, or the endpoint breaks off.
+        UsageError: If there is no such release, it did not pass, or a running endpoint refuses the
+            key.
+        FactoryError: If nothing answers at `url`, an engine fails, or the endpoint breaks off.
     """
-    if _serves(url, ref, key):
-        converse(url, ref, key, read=read, write=write)
+    read = read or _line
+    if url is not None:
+        found = ask_for(url, ref, key)
+        converse(found.url.removesuffix("/v1"), ref, key, read=read, write=write)
+        return
+    if _serves(USUAL, ref, key):
+        converse(USUAL, ref, key, read=read, write=write)
         return
     with _own_endpoint(root, ref, engine, write) as (own_url, own_key):
         converse(own_url, ref, own_key, read=read, write=write)
+
+
+def _line(prompt: str) -> str:
+    return input(prompt if sys.stdin.isatty() else "")  # nobody reads the prompts of a script
 
 
 def _serves(url: str, ref: str, key: str | None) -> bool:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         response = httpx.get(f"{url}/v1/models/{ref}", headers=headers, timeout=3, trust_env=False)
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except httpx.HTTPError:
         return False
     if response.status_code == 401:
         raise UsageError(

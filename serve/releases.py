@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, payload_digest
 from factory.errors import FactoryError, UsageError
-from factory.releases import numbers, promoted
+from factory.releases import known, named, promoted
+
+UNDECIDED = "the evidence for each of them is inconclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +47,7 @@ def find(root: Path, ref: str) -> Release:
             and those that exist.
     """
     name, _, number = ref.partition("@")
-    known = _known(root)
-    if not known:
-        raise UsageError(
-            "there are no releases yet",
-            where=str(root / "releases"),
-            got=ref,
-            hint="build one first: `factory build FILE`",
-        )
-    if name not in known:
-        close = difflib.get_close_matches(name, known, 1, 0.5)
-        raise UsageError(
-            "no release of this name",
-            got=ref,
-            allowed=", ".join(sorted(known)),
-            hint=f"did you mean {close[0]}?" if close else "build it first: `factory build FILE`",
-        )
-    there = known[name]
+    there = named(root, ref)
     if "@" in ref and (not number.isdecimal() or int(number) not in there):
         raise UsageError(
             f"{name} has no such release",
@@ -76,18 +61,8 @@ def find(root: Path, ref: str) -> Release:
         return _opened(root / "releases" / name / str(int(number)))
     now = promoted(root, name)
     if now is None or now not in there:
-        reason = (
-            "the evidence for each of them is inconclusive"
-            if now is None
-            else f"{name}@{now} is gone"
-        )
-        raise UsageError(
-            f"no release of {name} is promoted: {reason}",
-            got=ref,
-            allowed=", ".join(f"{name}@{n}" for n in there),
-            hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"
-            " such releases",
-        )
+        reason = UNDECIDED if now is None else f"{name}@{now} is gone"
+        raise _unpromoted({name: there}, reason, got=ref)
     return _opened(root / "releases" / name / str(now))
 
 
@@ -97,14 +72,27 @@ def every(root: Path) -> list[str]:
     Raises:
         UsageError: If there is none.
     """
-    names = [name for name in sorted(_known(root)) if promoted(root, name) is not None]
-    if not names:
+    there = known(root)
+    names = [name for name in sorted(there) if promoted(root, name) is not None]
+    if not there:
         raise UsageError(
-            "there is no promoted release yet",
+            "there are no releases yet",
             where=str(root / "releases"),
             hint="build one first: `factory build FILE`",
         )
+    if not names:
+        raise _unpromoted(there, UNDECIDED)
     return names
+
+
+def _unpromoted(there: dict[str, list[int]], reason: str, got: str | None = None) -> UsageError:
+    return UsageError(
+        f"no release of {', '.join(sorted(there))} is promoted: {reason}",
+        got=got,
+        allowed=", ".join(f"{name}@{n}" for name in sorted(there) for n in there[name]),
+        hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"
+        " such releases",
+    )
 
 
 def _opened(path: Path) -> Release:
@@ -119,12 +107,6 @@ def _opened(path: Path) -> Release:
     return Release(path, manifest)
 
 
-def _known(root: Path) -> dict[str, list[int]]:
-    """Finished releases: persona name to numbers."""
-    found = {folder.name: numbers(root, folder.name) for folder in (root / "releases").glob("*")}
-    return {name: releases for name, releases in found.items() if releases}
-
-
 def admit(release: Release, *, allow_ungated: bool) -> Admission:
     """Read every file of a release and decide whether it may be served.
 
@@ -133,16 +115,18 @@ def admit(release: Release, *, allow_ungated: bool) -> Admission:
         allow_ungated: Whether the operator wants it served whatever it is.
 
     Raises:
-        FactoryError: If it is not exactly what passed the gate and `allow_ungated` is off.
+        UsageError: If it is not exactly what passed the gate and `allow_ungated` is off.
     """
     doubts = tuple(_altered(release)) or tuple(_unproven(release))
     if doubts and not allow_ungated:
-        raise FactoryError(
-            f"{release.path.parent.name}@{release.number} is not what passed the gate",
+        ref = f"{release.path.parent.name}@{release.number}"
+        raise UsageError(
+            f"{ref} is not what passed the gate",
             where=str(release.path),
             got="; ".join(doubts[:3]),
             allowed="the very files that were tested, with a PASS scorecard",
-            hint="build again or serve another release; `--allow-ungated` serves it marked as such",
+            hint="build again or take another release;"
+            f" `factory serve {ref} --allow-ungated` serves it marked as such",
         )
     return Admission(release, doubts, release.facts())
 

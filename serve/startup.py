@@ -22,8 +22,7 @@ def prepare(
     """Find and admit every release; nothing is loaded.
 
     Raises:
-        UsageError: If a name is unknown or given twice.
-        FactoryError: If a release is not what passed the gate.
+        UsageError: If a name is unknown or given twice, or a release is not what passed the gate.
     """
     releases = [find(root, ref) for ref in refs]
     names = [release.path.parent.name for release in releases]

@@ -55,11 +55,13 @@ def test_a_name_moves_after_a_pass_and_only_then(built: Path, tiny_llama: Path) 
     another(built, 3)
     done = command(built, "promote", "brief")  # its newest
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "brief means brief@3 now, before it brief@1" in done.stdout
+    assert "brief means brief@3 now, before it brief@1\n" in done.stdout
+    assert "a running endpoint notices" in done.stdout
     assert promoted(built, "brief") == 3
 
     done = command(built, "rollback", "brief")
     assert done.returncode == 0 and "brief means brief@1 again" in done.stdout, done.stderr
+    assert "a running endpoint notices" in done.stdout
     assert promoted(built, "brief") == 1
     done = command(built, "rollback", "brief")
     assert done.returncode == 2 and "no earlier release" in done.stderr

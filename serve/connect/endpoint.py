@@ -107,9 +107,34 @@ def ask(url: str, key: str | None) -> Endpoint:
     return Endpoint(base, tuple(found.data), keyed)
 
 
-def _models(base: str, key: str | None) -> httpx.Response:
+def ask_for(url: str, ref: str, key: str | None) -> Endpoint:
+    """Ask the endpoint for one release, as `ask` does for all.
+
+    Args:
+        url: Where it runs, with or without `/v1`.
+        ref: NAME or NAME@N.
+        key: Its key, or None.
+
+    Raises:
+        UsageError: As `ask`, or if it does not serve this release.
+        FactoryError: As `ask`.
+    """
+    endpoint = ask(url, key)
+    name = endpoint.persona(ref.partition("@")[0]).name
+    if _models(endpoint.url, key if endpoint.keyed else None, ref).status_code != httpx.codes.OK:
+        raise UsageError(
+            "the endpoint serves another release of this persona",
+            where=endpoint.url,
+            got=ref,
+            allowed=name,
+            hint="leave the number out to take the one that it serves",
+        )
+    return endpoint
+
+
+def _models(base: str, key: str | None, ref: str = "") -> httpx.Response:
     try:
-        target = httpx.URL(f"{base}/models")
+        target = httpx.URL(f"{base}/models/{ref}".rstrip("/"))
         return httpx.get(
             target,
             headers={"authorization": f"Bearer {key}"} if key else {},

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from factory.errors import UsageError
+from factory.errors import FactoryError, UsageError
 from serve.chat import chat
 from tests.serve.conftest import MakeRelease, Serve
 
 NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else listens on this machine, nothing does at the usual address."""
+    monkeypatch.setattr("serve.chat.USUAL", NOWHERE)
 
 
 def person(*lines: str, then: type[BaseException] = EOFError) -> Callable[[str], str]:
@@ -26,9 +33,15 @@ def person(*lines: str, then: type[BaseException] = EOFError) -> Callable[[str],
     return read
 
 
-def talk(home: Path, read: Callable[[str], str], url: str = NOWHERE, key: str | None = None) -> str:
+def talk(
+    home: Path,
+    read: Callable[[str], str] | None,
+    url: str | None = None,
+    key: str | None = None,
+    ref: str = "brief",
+) -> str:
     written: list[str] = []
-    chat(home, "brief", url=url, key=key, engine="echo", read=read, write=written.append)
+    chat(home, ref, url=url, key=key, engine="echo", read=read, write=written.append)
     return "".join(written)
 
 
@@ -44,15 +57,48 @@ def test_it_starts_the_release_itself_when_nothing_is_running(
 
 
 def test_it_uses_a_running_endpoint_and_its_key(
-    release: MakeRelease, serve: Serve, factory_home: Path
+    release: MakeRelease, serve: Serve, factory_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release()
     with serve("brief", key="k1") as url:
+        monkeypatch.setattr("serve.chat.USUAL", url)
+        assert "echo: Hello" in (text := talk(factory_home, person("Hello"), key="k1"))
+        assert "starting" not in text
         text = talk(factory_home, person("Hello"), url=url, key="k1")
         assert "echo: Hello" in text
         assert "starting" not in text
         with pytest.raises(UsageError, match="wants a key"):
             talk(factory_home, person("Hello"), url=url)
+
+
+def test_with_an_address_nothing_is_started_or_looked_at_here(
+    release: MakeRelease, serve: Serve, factory_home: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FactoryError, match="no endpoint answers") as nobody:
+        talk(factory_home, person("Hi"), url=NOWHERE)
+    assert nobody.value.exit_code == 1 and "factory serve" in str(nobody.value.hint)
+    with pytest.raises(UsageError, match="no address"):
+        talk(factory_home, person("Hi"), url="nowhere")
+    release(verdict="REGRESSION")  # which no local start would serve
+    with serve("brief", allow_ungated=True) as url:
+        for ref in ("brief", "brief@1"):
+            assert "echo: Hi" in talk(tmp_path, person("Hi"), url=f"{url}/v1/", ref=ref)
+        for ref, known in (("other", "brief"), ("brief@2", "brief")):
+            with pytest.raises(UsageError, match=r"endpoint serves another|not serve") as wrong:
+                talk(factory_home, person("Hi"), url=url, ref=ref)
+            assert (wrong.value.got, wrong.value.allowed) == (ref, known)
+
+
+def test_a_script_s_lines_are_answered_without_prompts(
+    release: MakeRelease,
+    factory_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    release()
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hi\n"))
+    assert "echo: Hi" in talk(factory_home, None)
+    assert "you:" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("leave", [EOFError, KeyboardInterrupt])
@@ -72,8 +118,7 @@ def test_a_full_window_can_be_reset(release: MakeRelease, factory_home: Path) ->
 
 
 def test_ungated_releases_do_not_talk(release: MakeRelease, factory_home: Path) -> None:
-    from factory.errors import FactoryError
-
     release(verdict="REGRESSION")
-    with pytest.raises(FactoryError, match="not what passed"):
-        talk(factory_home, person("Hi"))
+    with pytest.raises(UsageError, match="not what passed") as caught:
+        talk(factory_home, person("Hi"), ref="brief@1")
+    assert "factory serve brief@1 --allow-ungated" in str(caught.value.hint)

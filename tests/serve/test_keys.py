@@ -295,12 +295,11 @@ def test_the_commands_make_show_and_revoke_keys_of_a_running_endpoint(
     with serve("brief") as url:
         assert httpx.post(url + CHAT, json=HI).status_code == 200
         made = factory(
-            "keys", "create", "--name", "ann's laptop", "--persona", "brief", "--persona", "breif",
-            "--expires", "30d", "--rpm", "60", "--tpm", "5000", "--streams", "2",
+            "keys", "create", "--name", "ann's laptop", "--persona", "brief", "--expires", "30d",
+            "--rpm", "60", "--tpm", "5000", "--streams", "2",
         )  # fmt: skip
         text = made.stdout.strip()  # nothing else is on stdout
         assert made.returncode == 0 and text.startswith("pf-") and "\n" not in text
-        assert "no release of 'breif'" in made.stderr and "'brief'" not in made.stderr
         with httpx.Client(headers=bearer(text)) as client:
             assert _becomes(url, {}, 401)  # needed now, on this machine, too
             answer = client.post(url + CHAT, json=HI)
@@ -311,9 +310,19 @@ def test_the_commands_make_show_and_revoke_keys_of_a_running_endpoint(
             for shown in (id, "ann's laptop", "active", "rpm 60, tpm 5000, streams 2"):
                 assert shown in listed
             assert text not in listed and text.split("-")[2] not in listed
+            _, second = Keyring(factory_home).create()
             assert factory("keys", "revoke", id).stdout == f"revoked {id} ann's laptop\n"
+            assert "until it is started again" in factory("keys", "revoke", second.id).stdout
             assert _becomes(url, bearer(text), 401)
             assert "revoked" in factory("keys", "list").stdout
+    before = Keyring(factory_home).stored()
+    for wrong, hint in (
+        ("breif", "did you mean brief?"),
+        ("brief@1", "leave the number out: brief"),
+    ):
+        done = factory("keys", "create", "--persona", "brief", "--persona", wrong)
+        assert done.returncode == 2 and hint in done.stderr and not done.stdout
+    assert Keyring(factory_home).stored() == before
     done = factory("keys", "revoke", "12345678")
     assert done.returncode == 2 and "no such key" in done.stderr
     assert factory("keys", "create", "--rpm", "0").returncode == 2

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from factory.errors import FactoryError, UsageError
-from serve.releases import admit, find
+from serve.releases import admit, every, find
 from tests.serve.conftest import MakeRelease, Serve, ask
 
 
@@ -140,7 +140,7 @@ def test_the_newest_release_that_was_promoted_is_served(
     release(number=1)
     release(number=2, verdict="INCONCLUSIVE")
     assert find(factory_home, "brief").number == 1
-    with pytest.raises(FactoryError, match="INCONCLUSIVE"):
+    with pytest.raises(UsageError, match="INCONCLUSIVE"):  # as `promote` of it
         admit(find(factory_home, "brief@2"), allow_ungated=False)
     # `inconclusive: warn` in the persona file
     release(number=3, verdict="INCONCLUSIVE", promotable=True)
@@ -153,5 +153,9 @@ def test_a_persona_without_any_promoted_release_is_not_served(
     release: MakeRelease, factory_home: Path
 ) -> None:
     release(number=1, verdict="INCONCLUSIVE")
-    with pytest.raises(UsageError, match="inconclusive"):
+    with pytest.raises(UsageError, match="inconclusive") as one:
         find(factory_home, "brief")
+    with pytest.raises(UsageError, match="inconclusive") as all_:
+        every(factory_home)  # `serve` without a name says no less
+    assert (one.value.what, one.value.allowed) == (all_.value.what, all_.value.allowed)
+    assert all_.value.allowed == "brief@1"

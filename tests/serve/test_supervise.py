@@ -17,7 +17,7 @@ import pytest
 
 from factory.errors import EngineError, UsageError
 from factory.hardware import GIB
-from factory.releases import newest_promoted, point, promoted, roll_back
+from factory.releases import newest_promoted, point, promoted, release_of, roll_back
 from tests.serve.conftest import PROMPT, MakeRelease, Serve, ask, golden
 
 
@@ -56,6 +56,13 @@ def test_a_name_means_what_was_promoted_until_that_is_changed(
     assert roll_back(factory_home, "brief") == (1, 2)
     with pytest.raises(UsageError, match="no earlier release"):
         roll_back(factory_home, "brief")
+    for wrong, hint in (("breif", "did you mean brief?"), ("brief@1", "number out: brief")):
+        with pytest.raises(UsageError) as caught:
+            roll_back(factory_home, wrong)
+        assert hint in str(caught.value.hint)
+    with pytest.raises(UsageError, match="no such release") as unknown:
+        release_of(factory_home, "breif@1")
+    assert unknown.value.hint == "did you mean brief?"
 
 
 def test_an_inconclusive_release_is_not_promoted(release: MakeRelease, factory_home: Path) -> None:
