@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from factory.errors import UsageError
 from serve.doorkeeper import Doorkeeper
 from serve.drain import Drain, Draining
 from serve.edge import Edge, Mended
@@ -32,6 +33,9 @@ LOCAL_ORIGINS = (
     r"(https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|(app|tauri|vscode-webview)://.*)"
 )
 """Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
+
+SAFE_KEY = 16
+"""Characters of an operator's key below which it is warned of where other machines can try."""
 
 
 def create_app(
@@ -135,19 +139,31 @@ def serve(
         idle: Seconds after which an engine that nobody asks for is unloaded; None for never.
 
     Raises:
-        UsageError: For an unknown release, a taken port, or an open door without a key.
-        FactoryError: For a release that is not what passed the gate.
+        UsageError: For an unknown release or one that is not what passed the gate, a taken port, or an
+            open door without a key.
         EngineError: If an engine does not start or does not reproduce the release's probes.
     """
     from factory.hardware import GIB
     from serve.launch import Launcher
-    from serve.listening import claim_port, run, stoppable
+    from serve.listening import claim_port, is_loopback, run, stoppable
     from serve.metrics import counted, side_door
     from serve.releases import every
     from serve.spans import traced
     from serve.startup import prepare, supervised
 
+    if port and port == metrics_port:  # neither listens yet, so that the system would allow both
+        raise UsageError(
+            "the endpoint and its metrics need a port each",
+            where="--metrics-port",
+            got=metrics_port,
+            hint=f"choose another one: --metrics-port {port % 65535 + 1}",
+        )
     doorkeeper = Doorkeeper(Keyring(root), operator=key, defaults=limits)
+    if 0 < len((key or "").strip()) < SAFE_KEY and not is_loopback(host):
+        announce(
+            f"warning: other machines can reach {host}, and a FACTORY_API_KEY of fewer than"
+            f" {SAFE_KEY} characters can be guessed; `openssl rand -hex 24` prints a better one"
+        )
     with (
         stoppable(),
         claim_port(host, port, keyed=doorkeeper.locked) as door,

@@ -34,6 +34,41 @@ def test_a_port_in_use_is_refused_with_its_owner_before_anything_else(factory_ho
     assert caught.value.hint is not None and f"--port {port + 1}" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--port", "99999"], ["--port", "-5"], ["--metrics-port", "65536"],
+     ["--port", "8950", "--metrics-port", "8950"]],
+)  # fmt: skip
+def test_a_port_that_cannot_be_is_refused_before_anything_else(
+    options: list[str], factory_home: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "factory", "serve", *options], capture_output=True, text=True,
+        check=False, timeout=120, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert options[-2] in done.stderr and "releases" not in done.stderr
+    assert "or equal to" in done.stderr or "a port each" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "host, key, warned",
+    [("0.0.0.0", "short", True), ("0.0.0.0", "long enough to be safe", False),
+     ("127.0.0.1", "short", False)],
+)  # fmt: skip
+def test_a_key_that_can_be_guessed_is_warned_of_where_others_can_try(
+    host: str, key: str, warned: bool, factory_home: Path
+) -> None:
+    said: list[str] = []
+    with pytest.raises(UsageError, match="no releases"):
+        run_server(
+            factory_home, [], host=host, port=0, key=key, engine="echo", allow_ungated=False,
+            announce=said.append,
+        )  # fmt: skip
+    assert any("FACTORY_API_KEY" in line for line in said) is warned
+    assert not any(key in line for line in said)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
 def test_an_open_door_needs_a_key(host: str) -> None:
     with pytest.raises(UsageError) as caught, claim_port(host, 0, keyed=False):

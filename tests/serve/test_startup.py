@@ -91,8 +91,10 @@ def test_one_release_of_a_persona_at_a_time(release: MakeRelease, factory_home: 
 
 def test_an_unknown_engine_is_answered_with_those_installed() -> None:
     with pytest.raises(UsageError) as caught:
-        choose("vlm")
-    assert caught.value.allowed is not None and "vllm" in caught.value.allowed
+        choose("vlllm")
+    assert caught.value.hint == "did you mean vllm?"
+    for known in ("auto", "echo", "transformers", "vllm", "http://HOST:PORT"):
+        assert known in str(caught.value.allowed)
 
 
 def test_the_persona_file_s_engine_is_what_auto_means(release: MakeRelease, serve: Serve) -> None:
