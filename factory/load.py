@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from factory import textfile, wording
-from factory.errors import ConfigErrors, Problem
+from factory.errors import ConfigErrors, Problem, UsageError
 from factory.spec import Spec
 from factory.yamltree import Document, Loc, dotted, parse, parse_value
 
@@ -55,6 +55,34 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Spec:
 def warnings(spec: Spec) -> list[str]:
     """What is allowed but seldom meant, one sentence each."""
     return list(_warnings(spec))
+
+
+def located(path: Path, overrides: Sequence[str], errors: Sequence[UsageError]) -> ConfigErrors:
+    """Errors that showed behind the schema (base, data files, plug-ins) as problems of the file.
+
+    Args:
+        path: The persona file.
+        overrides: The `--set` options it was loaded with.
+        errors: Their `where` is a dotted field, or `data: NAME`.
+    """
+    document = parse(path, textfile.read(path))
+    return ConfigErrors([_located(path, document, overrides, error) for error in errors])
+
+
+def _located(
+    path: Path, document: Document, overrides: Sequence[str], error: UsageError
+) -> Problem:
+    field, _, item = (error.where or "").partition(": ")
+    loc: Loc = tuple(field.split("."))
+    listed = document.data.get(field)
+    if isinstance(listed, list) and item in listed:
+        loc = (*loc, listed.index(item))
+    option = next((o for o in overrides if f"{field}.".startswith(f"{o.partition('=')[0]}.")), None)
+    lines = (document.line(loc[:count]) for count in range(len(loc), 0, -1))
+    line = next((line for line in lines if line), None)
+    where = f"--set {option}" if option else f"{path}:{line}" if line else str(path)
+    got = None if error.got is None else str(error.got)
+    return Problem(where, dotted(loc), error.what, got, error.allowed, error.hint)
 
 
 # --- checks ------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def test_a_new_persona_file_can_be_checked_and_is_never_overwritten(tmp_path: Pa
     written = (tmp_path / "shopdesk.yaml").read_text()
     done = factory("check", "shopdesk.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "ready to build" in done.stdout
+    assert "no mistakes, but too little data for a verdict" in done.stdout
     again = factory("init", "shopdesk", cwd=tmp_path)
     assert again.returncode == 2
     assert "exists already" in again.stderr
@@ -43,6 +43,34 @@ def test_every_problem_of_a_file_is_listed_at_once(tmp_path: Path) -> None:
     assert "many" in done.stderr
     assert "2 problems found" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_shows_behind_the_schema_is_listed_at_once_too(tmp_path: Path) -> None:
+    text = (
+        "name: shop\ndescription: Short.\nvoice: [short]\nbase: nowhere\n"
+        "data:\n  - empty.jsonl\n  - photo.jsonl\nteacher: {type: ecco}\n"
+        "seeds:\n  - {instruction: Hi?, output: Hello.}\n"
+        "questions:\n  - ask: Who are you?\n"
+    )
+    (tmp_path / "shop.yaml").write_text(text)
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "photo.jsonl").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    done = factory("check", "shop.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "3 problems found" in done.stderr
+    for place in ("shop.yaml:4: base: ", "shop.yaml:6: data.1: ", "shop.yaml:7: data.2: "):
+        assert place in done.stderr
+
+
+def test_a_plan_needs_no_key_and_a_build_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    given = (HERE / "concise.yaml", "--set", "data=[]", "--set", "teacher={type: openai, model: m}")
+    assert factory("plan", *given).returncode == 0
+    done = factory("build", *given)
+    assert done.returncode == 2
+    assert "OPENAI_API_KEY" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["concise", "humorous", "support", "tutor"])

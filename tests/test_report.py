@@ -47,7 +47,7 @@ from factory.report.lines import sparkline
 from factory.report.markup import quote
 from factory.report.metrics import compare, metric_rows, strata
 from factory.report.pull_request import LIMIT, pull_request
-from factory.report.tables import data_summary, findings_table, runs_table
+from factory.report.tables import data_summary, findings_table, pages, runs_table
 from factory.report.words import NOTHING, clean, duration, number
 
 QUESTIONS: list[tuple[str, Any, tuple[str, str, str], tuple[int, int, int] | None]] = [
@@ -1507,13 +1507,20 @@ def test_runs_are_listed_latest_first_and_found_by_name(tmp_path: Path) -> None:
             folder / "stages.json", [stage("gather", 1.0, "rows"), stage("evaluate", 2.0, id)]
         )
         os.utime(folder / "stages.json", (day * 86400, day * 86400))
-    for release in ("2", "3"):
+    for release, verdict in (("2", "PASS"), ("3", "INCONCLUSIVE")):
         write_json(tmp_path / "releases" / "tutor" / release / "manifest.json", {})
+        write_json(
+            tmp_path / "releases" / "tutor" / release / "scorecard.json", {"verdict": verdict}
+        )
+    page = tmp_path / "runs" / "tutor--starter--bb" / "report.html"
+    page.write_text("")
     pointer = {"number": 2, "history": []}
     write_json(tmp_path / "releases" / "tutor" / "promoted.json", pointer)
     table = printed(runs_table(tmp_path, None), 200)
     assert [word for word in table.split() if word in ("aa", "bb", "cc")] == ["cc", "bb", "aa"]
-    assert re.search(r"tutor +starter +1970-01-03 00:00 +evaluate +bb +2 \(served\), 3 ", table)
+    assert re.search(r"tutor +starter +1970-01-03 00:00 +evaluate +bb", table)
+    assert re.search(r"tutor@3 +INCONCLUSIVE *\n *tutor@2 +PASS +served", table)
+    assert pages(tmp_path, None) == pages(tmp_path, "tutor") == [page]
     assert "tutor" not in printed(runs_table(tmp_path, "concise"), 200)
     assert "1970-01-02" in printed(runs_table(tmp_path, "concise--starter--aa"), 200)
     assert runs_table(tmp_path, "nobody") is None

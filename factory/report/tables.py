@@ -148,8 +148,13 @@ def keys_table(keys: Sequence[Mapping[str, str]]) -> RenderableType:
     return table
 
 
+def personas(root: Path) -> list[str]:
+    """Names for which something was built below `$FACTORY_HOME`."""
+    return sorted({folder.name.split("--")[0] for folder in (root / "runs").glob("*--*")})
+
+
 def runs_table(root: Path, name: str | None) -> RenderableType | None:
-    """Every run below `$FACTORY_HOME`, the latest first.
+    """Every run below `$FACTORY_HOME`, the latest first, and the releases that came of them.
 
     Args:
         root: `$FACTORY_HOME`.
@@ -158,21 +163,42 @@ def runs_table(root: Path, name: str | None) -> RenderableType | None:
     Returns:
         None if there is no such run.
     """
+    found = _found(root, name)
+    if not found:
+        return None
+    table = _table("persona", "base", "built", "last stage", "result")
+    for folder in found:
+        table.add_row(*map(Text, _run(folder)))
+    names = dict.fromkeys(folder.name.split("--")[0] for folder in found)
+    releases = [row for persona in names for row in _releases(root, persona)]
+    if not releases:
+        return table
+    made = _table("release", "verdict", "")
+    for row in releases:
+        made.add_row(*map(Text, row))
+    return Group(table, made)
+
+
+def pages(root: Path, name: str | None) -> list[Path]:
+    """The reports of the same runs, the latest first."""
+    found = [folder / "report.html" for folder in _found(root, name)]
+    return [page for page in found if page.is_file()]
+
+
+def _found(root: Path, name: str | None) -> list[Path]:
     found = [
         folder
         for folder in (root / "runs").glob("*--*")
         if (folder / "stages.json").is_file()
         and name in (None, folder.name, folder.name.split("--")[0])
     ]
-    if not found:
-        return None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-    table.caption = Text(f"in {root}", "dim")
-    for column in ("persona", "base", "built", "last stage", "result", "releases"):
+    return sorted(found, key=_built, reverse=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
         table.add_column(column)
-    table.add_column("report", overflow="fold")
-    for folder in sorted(found, key=_built, reverse=True):
-        table.add_row(*map(Text, _run(root, folder)))
     return table
 
 
@@ -180,20 +206,26 @@ def _built(folder: Path) -> float:
     return (folder / "stages.json").stat().st_mtime
 
 
-def _run(root: Path, folder: Path) -> list[str]:
+def _run(folder: Path) -> list[str]:
     spec, stages = (
         clean_all(read_json(folder / "spec.json")),
         clean_all(read_json(folder / "stages.json")),
     )
-    now = promoted(root, spec["name"])
-    marked = [f"{n} (served)" if n == now else str(n) for n in numbers(root, spec["name"])]
-    page = folder / "report.html"
     return [
         spec["name"],
         spec["base"]["name"],
         datetime.fromtimestamp(_built(folder), UTC).strftime("%Y-%m-%d %H:%M"),
         stages[-1]["name"] if stages else NOTHING,
         stages[-1]["summary"] if stages else NOTHING,
-        ", ".join(marked) or NOTHING,
-        str(page.relative_to(root)) if page.is_file() else NOTHING,
     ]
+
+
+def _releases(root: Path, name: str) -> list[list[str]]:
+    """The newest first: NAME@N, its verdict, and whether the name means it."""
+    now = promoted(root, name)
+    rows = []
+    for number in reversed(numbers(root, name)):
+        card = root / "releases" / name / str(number) / "scorecard.json"
+        verdict = read_json(card).get("verdict") if card.is_file() else None
+        rows.append([f"{name}@{number}", verdict or NOTHING, "served" if number == now else ""])
+    return rows
