@@ -76,7 +76,8 @@ def missing(
     }
     if len(asked) < FEWEST:
         rule = f"at least {FEWEST} questions or held-out rows are answered"
-        seen = f"only {len(asked)}, too few to decide anything"
+        more = FEWEST - len(asked)
+        seen = f"only {len(asked)}, too few to decide anything: add {more} at least, better 20"
         checks.append(
             Check("questions", "", rule, None, "INCONCLUSIVE", seen, n=len(asked), unit="questions")
         )
