@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,19 @@ from factory.errors import (
     UsageError,
 )
 
-console = Console(highlight=False)
+
+class _Console(Console):
+    """Falls silent where nobody reads on (`| head`): work and exit code stay what they are."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        lost, nowhere = os.fstat(sys.stdout.fileno()), os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stderr, sys.stdout):  # with 2>&1 both are the same pipe
+            if os.path.samestat(os.fstat(stream.fileno()), lost):
+                os.dup2(nowhere, stream.fileno())
+
+
+console = _Console(highlight=False)
 
 VERDICTS = {"REGRESSION": Regression, "INCONCLUSIVE": Inconclusive, "INVALID": InstrumentInvalid}
 
@@ -35,63 +48,12 @@ def init(name: str, language: str) -> None:
     console.print(f"wrote {file}\n  next: edit it, then `factory check {file}`")
 
 
-KEY = "teacher.api_key_variable"
-"""Where the error of a missing key is; only a build needs one."""
-
-
-def _opened(
-    file: Path, overrides: Sequence[str], *, weights: bool, asks: bool = False
-) -> tuple[Any, Any, list[Any]]:
-    """The persona, its base and its data files; whatever is wrong with them, all at once.
-
-    Args:
-        file: The persona file.
-        overrides: `--set` options.
-        weights: Whether the base's weights are needed, too.
-        asks: Whether its teacher will be asked; else its key may be missing.
-    """
-    from factory import plugins
-    from factory.base import resolve
-    from factory.load import load, located
-    from factory.stages.gather import data_file
-
-    spec = load(file, overrides)
-    wrong: list[UsageError] = []
-
-    def attempt(make: Callable[[], Any]) -> Any:
-        try:
-            return make()
-        except UsageError as error:
-            if asks or error.where != KEY:
-                wrong.append(error)
-
-    for name in spec.evaluate.graders:
-        attempt(partial(plugins.find, "graders", name, "evaluate.graders"))
-    for name in spec.merge.engines:
-        attempt(partial(plugins.find, "engines", name, "merge.engines"))
-    if spec.serve.engine != "auto":
-        attempt(partial(plugins.find, "engines", spec.serve.engine, "serve.engine"))
-    files = [attempt(partial(data_file, name, file.parent)) for name in spec.data]
-    base = attempt(partial(resolve, spec.base, beside=file.parent, weights=weights))
-    if spec.teacher and base:
-        from factory.stages.distill import check as check_teacher
-
-        attempt(partial(check_teacher, spec, base))
-    if spec.evaluate.judge and base:
-        from factory.suite.judge import check as check_judge
-
-        of = base if spec.evaluate.judge.type == "self" else None
-        attempt(partial(check_judge, spec.evaluate.judge, of))
-    if wrong:
-        raise located(file, overrides, wrong)
-    return spec, base, files
-
-
 def check(file: Path, overrides: Sequence[str]) -> None:
     """Load, read and curate the data in a throw-away folder, prove the chat format."""
     from tempfile import TemporaryDirectory
 
     from factory.examples import examples
+    from factory.intake import opened
     from factory.load import warnings
     from factory.pairs.review import load as load_review
     from factory.persona import system_prompt
@@ -100,7 +62,7 @@ def check(file: Path, overrides: Sequence[str]) -> None:
     from factory.store import Store, home
     from factory.suite.checks import FEWEST
 
-    spec, base, files = _opened(file, overrides, weights=False)
+    spec, base, files = opened(file, overrides, weights=False)
     notes = [*warnings(spec), *base.format.preflight()]
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
@@ -134,6 +96,7 @@ def _made(store: Any, stage: Any, config: Any, **inputs: Any) -> Any:
 def plan(file: Path, overrides: Sequence[str]) -> None:
     """Curate for real (it is cheap and kept), then show what tuning would do."""
     from factory.hardware import GIB, detect
+    from factory.intake import opened
     from factory.pairs.review import load as load_review
     from factory.persona import system_prompt
     from factory.pipeline import dataset
@@ -142,7 +105,7 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
     from factory.stages import tune
     from factory.store import Store, home
 
-    spec, base, files = _opened(file, overrides, weights=True)
+    spec, base, files = opened(file, overrides, weights=True)
     prompt = system_prompt(spec)
     store = Store(home())
     if spec.teacher and not _show_teaching(store, spec, base, files):
@@ -178,21 +141,22 @@ def _show_teaching(store: Any, spec: Any, base: Any, files: Sequence[Any]) -> bo
 
 def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) -> int:
     """Build every persona; every file is read and checked before the first one is built."""
+    from factory.intake import opened
     from factory.pipeline import STAGES
     from factory.store import home, require_disk
 
     if until is not None and until not in STAGES:
         raise UsageError("no such stage", where="--until", got=until, allowed=", ".join(STAGES))
-    opened = [_opened(file, overrides, weights=True, asks=True) for file in files]
-    for _, base, _ in opened:
+    found = [opened(file, overrides, weights=True, asks=True) for file in files]
+    for _, base, _ in found:
         base.format.preflight()
-    require_disk(home(), max(base.disk_needed for _, base, _ in opened))
+    require_disk(home(), max(base.disk_needed for _, base, _ in found))
     worst = 0
-    for spec, base, data in opened:
+    for spec, base, data in found:
         try:
             _build_one(spec, base, data, until)
         except FactoryError as error:
-            if len(opened) == 1:
+            if len(found) == 1:
                 raise
             console.print(str(error), markup=False, style="red")
             worst = worst or error.exit_code
@@ -213,7 +177,7 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
         console.print(f"stopped after {until}, as asked", markup=False)
         return
     console.print(terminal(built.report))
-    console.print(f"report: {_short(built.folder / 'report.html')}", markup=False)
+    console.print(f"report: {short(built.folder / 'report.html')}", markup=False)
     verdict = built.report.verdict
     if verdict == "PASS":
         return
@@ -229,60 +193,12 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
     raise failure(
         f"{spec.name} was {done}: {verdict}",
         got=built.report.scorecard["summary"],
-        hint=f"read {_short(built.folder / 'report.html')}",
+        hint=f"read {short(built.folder / 'report.html')}",
     )
 
 
-def evaluate(
-    ref: str,
-    against: str,
-    model: str | None,
-    bless: Path | None,
-    written: dict[str, Path | None],
-) -> None:
-    """Gate a release again; the exit code is the verdict."""
-    from factory.artifacts import write_json, write_text
-    from factory.evaluation import bless as write_record
-    from factory.evaluation import evaluate
-    from factory.report import Display, html, markdown, terminal
-    from factory.report.junit import junit
-    from factory.report.pull_request import pull_request
-    from factory.store import home
-
-    if bless is not None and bless.exists():
-        write_record(bless, {})  # says why not, before anything is measured
-    display = Display(
-        ["evaluate"], title=f"{ref} against {against}", doing="evaluating", console=console
-    )
-    with display:
-        report, record = evaluate(
-            home(), ref, against=against, model=model, progress=display.start("evaluate")
-        )
-    folder = home() / "evaluations" / f"{report.name}--{report.created.replace(' ', '-')}"
-    write_text(folder / "report.md", markdown(report))
-    write_text(folder / "report.html", html(report))
-    forms = {
-        "json": lambda file: write_json(file, report.scorecard),
-        "junit": lambda file: write_text(file, junit(report)),
-        "markdown": lambda file: write_text(file, pull_request(report)),
-    }
-    for form, file in written.items():
-        if file is not None:
-            forms[form](file)
-    console.print(terminal(report))
-    console.print(f"report: {_short(folder / 'report.html')}", markup=False)
-    if bless is not None:
-        write_record(bless, record)
-        console.print(f"record: {_short(bless)}", markup=False)
-    if report.verdict != "PASS":
-        raise VERDICTS[report.verdict](
-            f"{ref} against {report.scorecard['previous'] or 'its base'}: {report.verdict}",
-            got=report.summary,
-            hint=f"read {_short(folder / 'report.html')}",
-        )
-
-
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
+    """A path as it is typed from here, if it lies below."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
@@ -300,14 +216,6 @@ def review(name: str, again: bool) -> None:
     )
     if done["edit"] or done["drop"]:
         console.print("next: build again; training starts from what you kept", markup=False)
-
-
-def compare(name: str, against: str, count: int) -> None:
-    """Have a person judge answers blind, side by side; picks are kept and shown in the next report."""
-    from factory.report.comparing import compare, newest
-    from factory.store import home
-
-    compare(home(), newest(home(), name, against), console, input, count=count)
 
 
 def show(name: str | None) -> None:
@@ -331,7 +239,7 @@ def show(name: str | None) -> None:
         )
     console.print(table)
     for page in pages(root, wanted):
-        console.print(f"report: {_short(page)}", markup=False, soft_wrap=True)
+        console.print(f"report: {short(page)}", markup=False, soft_wrap=True)
 
 
 def doctor() -> int:
