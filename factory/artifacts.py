@@ -317,8 +317,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a file atomically: a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # there only if it could not take the old one's place
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -131,7 +131,7 @@ def evaluate(
     markdown: Annotated[Path | None, typer.Option(help="Write a pull request's summary.")] = None,
 ) -> None:
     """Gate a release again; exit code 0 pass, 10 regression, 11 inconclusive, 12 invalid."""
-    from factory.commands import evaluate
+    from factory.evaluating import evaluate
 
     written = {"json": json, "junit": junit, "markdown": markdown}
     evaluate(ref, against, model, bless, written)
@@ -146,7 +146,7 @@ def compare(
     count: Annotated[int, typer.Option(help="Most questions.", min=1)] = 15,
 ) -> None:
     """Judge answers blind, side by side: which is more relevant, right, in the persona's voice?"""
-    from factory.commands import compare
+    from factory.evaluating import compare
 
     compare(name, against, count)
 

@@ -14,13 +14,14 @@ from factory.artifacts import Release, hash_folder, hash_json, read_json, read_j
 from factory.base import Base, resolve
 from factory.contracts import Grader, Progress
 from factory.errors import UsageError
-from factory.releases import newest_promoted, release_of
+from factory.releases import newest_promoted, numbers, release_of
 from factory.report import BuildReport
 from factory.spec import Spec
 from factory.suite import comparable
 from factory.suite.cache import Cache
 from factory.suite.endpoint import Endpoint
 from factory.suite.material import Material, material
+from factory.weights import weight_files
 
 CACHE, LEDGER = "measured.sqlite", "factory.sqlite"
 
@@ -42,7 +43,7 @@ class Record:
 def evaluate(
     root: Path, ref: str, *, against: str, model: str | None, progress: Progress
 ) -> tuple[BuildReport, dict[str, Any]]:
-    """Measure a release again and let the gate decide.
+    """Measure a release again and let the gate decide; all that is named is looked at before that.
 
     Args:
         root: `$FACTORY_HOME`.
@@ -58,6 +59,13 @@ def evaluate(
         UsageError: If something named does not exist, or is not comparable; says in what.
     """
     release = release_of(root, ref)
+    judged = _named(root, model, "--model") if model else release
+    written = against.endswith(".json")
+    other = (
+        _named(root, against, "--against")
+        if against not in ("promoted", "base") and not written
+        else None
+    )
     facts = release.facts()
     spec = Spec.model_validate(read_json(release.path / "persona.json"))
     base = _base(facts, release)
@@ -71,25 +79,22 @@ def evaluate(
     )  # fmt: skip
     graders = {name: plugins.load("graders", name).version for name in spec.evaluate.graders}
     keys = comparable.keys(asked, base, facts["sampling"], graders, spec.evaluate, spec.language)
-    record = read_record(Path(against), keys) if against.endswith(".json") else None
+    record = read_record(Path(against), keys) if written else None
     progress(note="loading torch")
     from factory.model.examine import Local, Persona, examine
 
-    def place(text: str) -> Local | Endpoint:
-        if re.match("https?://", text):
-            return Endpoint.parse(text)
-        if re.fullmatch(r"[^/]+@\d+", text):
-            return Local.of(release_of(root, text))
-        return Local(Path(text).name, *_weights(Path(text)), facts["prompt"])
+    def place(named: Release | Endpoint | Path) -> Local | Endpoint:
+        if isinstance(named, Endpoint):
+            return named
+        if isinstance(named, Release):
+            return Local.of(named)
+        return Local(named.name, named, _digest(named), facts["prompt"])
 
-    candidate = place(model) if model else Local.of(release)
-    previous: Local | Endpoint | None = None
+    candidate = place(judged)
     if against == "promoted":
         digest = candidate.digest if isinstance(candidate, Local) else ""
-        found = newest_promoted(root, spec.name, but=digest)
-        previous = Local.of(found) if found else None
-    elif against != "base" and record is None:
-        previous = place(against)
+        other = newest_promoted(root, spec.name, but=digest)
+    previous = place(other) if other is not None else None
     plugged: list[Grader] = [plugins.load("graders", g)(spec.rules, spec.language) for g in graders]
     with Cache(root / CACHE) as cache:
         card, answers, values = examine(
@@ -116,6 +121,9 @@ def evaluate(
     card["model_digest"] = candidate.digest if isinstance(candidate, Local) else None
     card["template_sha256"], card["graders"] = facts["template_sha256"], graders
     card["comparable"], card["counts"] = keys, counts(spec, asked)
+    card["judged"], card["against"] = candidate.label, card["previous"] or "its base"
+    if written:
+        card["against"] += f" as in {against}"
     return _report(release, spec, base, card, answers), {
         "version": RECORD, "label": candidate.label, "keys": keys, "values": values,
     }  # fmt: skip
@@ -135,15 +143,31 @@ def bless(file: Path, record: Mapping[str, Any]) -> None:
     """Write a record down; one that is there is never overwritten.
 
     Raises:
-        UsageError: If the file exists.
+        UsageError: As `may_bless`.
     """
+    may_bless(file)
+    write_json(file, {**record, "blessed": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def may_bless(file: Path) -> None:
+    """See that a record could be written, and found again.
+
+    Raises:
+        UsageError: If the file exists, or `--against` would not take it for a record.
+    """
+    if file.suffix != ".json":
+        raise UsageError(
+            "`--against` takes only a .json file for a record",
+            where="--bless",
+            got=str(file),
+            hint=f"call it {file.name}.json",
+        )
     if file.exists():
         raise UsageError(
             "this record exists, and records do not drift",
             where=str(file),
             hint="remove it yourself, or bless under another name",
         )
-    write_json(file, {**record, "blessed": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
 def read_record(file: Path, keys: Mapping[str, Any]) -> Record:
@@ -152,16 +176,31 @@ def read_record(file: Path, keys: Mapping[str, Any]) -> Record:
     Raises:
         UsageError: If it is none, or was measured otherwise; names every key that differs.
     """
+    found: Any = None
+    wrong = ""
     try:
         found = read_json(file)
-        record = Record(str(found["label"]), found["keys"], found["values"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError:
+        wrong = "no such file"
+    except OSError as error:
+        wrong = f"a file that cannot be read: {error.strerror}"
+    except ValueError as error:
+        wrong = f"no JSON: {error}"
+    else:
+        parts = found if isinstance(found, dict) else {}
+        kinds = {"label": str, "keys": dict, "values": dict}
+        if missing := [
+            part for part, kind in kinds.items() if not isinstance(parts.get(part), kind)
+        ]:
+            wrong = f"JSON without {', '.join(missing)}"
+    if wrong:
         raise UsageError(
-            "this is not a record of an evaluation",
+            "there is no record" if wrong == "no such file" else "this is no record",
             where=str(file),
-            got=str(error)[:200] or type(error).__name__,
-            hint="`factory eval NAME --bless FILE` writes one",
-        ) from error
+            got=wrong[:200],
+            allowed="what `factory eval NAME --bless FILE.json` writes",
+        )
+    record = Record(found["label"], found["keys"], found["values"])
     if different := comparable.differences(record.keys, keys):
         raise UsageError(
             "this record was measured otherwise, so it says nothing about this model",
@@ -186,14 +225,34 @@ def _base(facts: Mapping[str, Any], release: Release) -> Base:
     return base
 
 
-def _weights(folder: Path) -> tuple[Path, str]:
-    if not (folder / "config.json").is_file():
-        raise UsageError(
-            "this is no model folder",
-            where=str(folder),
-            allowed="a Hugging Face folder with config.json and safetensors, NAME@N, or a URL",
-        )
-    return folder, hash_json({k: v.sha256 for k, v in hash_folder(folder).items()})
+def _named(root: Path, text: str, option: str) -> Release | Endpoint | Path:
+    """What a reference means: it is there, and an endpoint has answered."""
+    if re.match("https?://", text):
+        endpoint = Endpoint.parse(text)
+        endpoint.check()
+        return endpoint
+    folder = Path(text)
+    if folder.is_dir():
+        if (folder / "config.json").is_file() and weight_files(folder):
+            return folder
+        missing = "safetensors" if (folder / "config.json").is_file() else "config.json"
+    elif re.fullmatch(r"[^/]+@[^/]*", text):
+        return release_of(root, text)
+    else:
+        missing = ""
+    own = numbers(root, text) if re.fullmatch(r"[\w-]+", text) else []
+    raise UsageError(
+        "this is no model folder",
+        where=option,
+        got=f"{text}, a folder without {missing}" if missing else f"{text}, which is not there",
+        allowed="a Hugging Face folder with config.json and safetensors, NAME@N, or a URL"
+        + (", or a record's .json file" if option == "--against" else ""),
+        hint=f"did you mean {text}@{own[-1]}?" if own else None,
+    )
+
+
+def _digest(folder: Path) -> str:
+    return hash_json({k: v.sha256 for k, v in hash_folder(folder).items()})
 
 
 def _report(
@@ -215,5 +274,5 @@ def _report(
         metrics=list(read_jsonl(path / "metrics.jsonl")),
         stages=[],
         release={"number": release.number, "path": str(path)},
-        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}, {card['judged']} against {card['against']}",
     )

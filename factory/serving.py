@@ -50,8 +50,8 @@ def chat(name: str, url: str | None, engine: str) -> None:
 
 def promote(ref: str) -> None:
     """Gate a release against the one that is served now; then let the name mean it."""
-    from factory.commands import evaluate
     from factory.errors import Inconclusive
+    from factory.evaluating import evaluate
     from factory.releases import point, promotable, promoted, release_of
     from factory.store import home
 

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from factory.artifacts import read_json, read_jsonl
 from factory.errors import UsageError
+from factory.releases import known as released
 from factory.report.words import clean
 from factory.spec import NAME_PATTERN
 from factory.suite import picks
@@ -51,6 +53,15 @@ def newest(home: Path, name: str, against: str) -> Comparison:
     Raises:
         UsageError: If the persona was not evaluated, or the other side did not answer.
     """
+    if "@" in name:
+        persona = name.partition("@")[0]
+        raise UsageError(
+            "a persona's newest evaluation is compared, so only its name is taken",
+            where="NAME",
+            got=name,
+            allowed=persona,
+            hint=f"`factory compare {persona} --against NAME@N` has a release on the other side",
+        )
     entries, spec = _evaluated(home, name)
     pairs = pairs_of(entries, against, _released(home, against) if "@" in against else None)
     if not pairs:
@@ -61,6 +72,11 @@ def newest(home: Path, name: str, against: str) -> Comparison:
             where="--against",
             got=against,
             allowed=f"{known}, or NAME@N of a release that was asked the same questions",
+            hint="`previous` is the release that was served when the newest build was evaluated,"
+            f" and none was; promote one (`factory promote {name}@N`) before the next build, or"
+            f" name one: --against {name}@N"
+            if against == "previous"
+            else None,
         )
     traits = [f"Voice: {', '.join(spec['voice'])}."] if spec["voice"] else []
     return Comparison(name, " ".join([spec["description"], *traits]), pairs)
@@ -76,10 +92,13 @@ def _evaluated(home: Path, name: str) -> tuple[list[dict[str, Any]], dict[str, A
             file = home / "store" / "evaluate" / stage["key"] / "answers.jsonl"
             if stage["name"] == "evaluate" and file.is_file():
                 return list(read_jsonl(file)), read_json(run.with_name("spec.json"))
+    close = get_close_matches(name, [other for other in released(home) if other != name], 1)
     raise UsageError(
         f"{name!r} was not evaluated yet",
         where=str(home / "runs"),
-        hint="run `factory build` with its persona file first",
+        hint=f"did you mean {close[0]}?"
+        if close
+        else "run `factory build` with its persona file first",
     )
 
 
@@ -140,7 +159,14 @@ def compare(
     ]
     _ask(home, name, chosen, held, steps, console, read)
     # A question that is half decided is not told of: the rest of it is to be asked blind, too.
-    _show([p for p in held if len(p.choices) == len(ASPECTS)], len(chosen), console)
+    decided = [p for p in held if len(p.choices) == len(ASPECTS)]
+    _show(decided, len(chosen), console)
+    if len(decided) < len(chosen):
+        console.print(
+            f"{len(decided)} of {len(chosen)} questions are judged; the same command goes on with"
+            " the others",
+            soft_wrap=True,
+        )
     return [pick for pick in held if pick.choices]
 
 
@@ -168,6 +194,7 @@ def _ask(
         try:
             key = _key(read, f"{QUESTIONS[aspect]}  {KEYS} > ")
         except EOFError:
+            console.print()  # leaves the line of the prompt
             return
         if key == "q":
             return

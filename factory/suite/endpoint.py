@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from factory.contracts import Message, Reply
 from factory.errors import FactoryError, UsageError
@@ -53,9 +55,46 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
-        """`URL` or `URL#MODEL`."""
+        """`URL` or `URL#MODEL`.
+
+        Raises:
+            UsageError: If the address has no host, or a port that is none.
+        """
         url, _, model = text.partition("#")
+        try:
+            parts = urlsplit(url)
+            sound = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+        except ValueError:
+            sound = False
+        if not sound:
+            raise UsageError(
+                "this is no address",
+                got=text,
+                allowed="http://HOST:PORT or https://HOST, then #MODEL",
+            )
         return cls(url.rstrip("/"), model or None)
+
+    def check(self) -> None:
+        """Have it answer with one token, before anything is measured.
+
+        Raises:
+            FactoryError: If it cannot be reached, refuses, or has no such model.
+        """
+        subject = EndpointSubject(self)
+        try:
+            subject.answers([[{"role": "user", "content": "Hello"}]], [[0]], _OneToken(), _untold)
+        finally:
+            subject.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _OneToken:
+    temperature: float = 0.0
+    max_new_tokens: int = 1
+
+
+def _untold(_: int) -> None:
+    """Nobody waits for one token."""
 
 
 @dataclass(slots=True)
@@ -157,18 +196,50 @@ class EndpointSubject:
                 hint="evaluate again when nothing is being deployed",
             )
 
+    def _refused(self, status: int, message: str) -> FactoryError:
+        """What an endpoint's refusal means for who asked, and the next step."""
+        url = self.endpoint.url
+        if status == 401 and not os.environ.get(KEY_VARIABLE):
+            # What it says of the key is about the placeholder that the SDK had to send.
+            return UsageError(
+                "the endpoint answered 401: it wants a key, and none was given",
+                where=url,
+                hint=f"put one into the environment as {KEY_VARIABLE}; `factory keys create` makes one",
+            )
+        if status == 401:
+            return UsageError(
+                f"the endpoint answered 401: it does not take the key in {KEY_VARIABLE}",
+                where=url,
+                got=message,
+                hint=f"put another one into {KEY_VARIABLE}; `factory keys list` shows its keys",
+            )
+        if status == 404 and self._model:
+            names = self._names()
+            return UsageError(
+                f"the endpoint answered 404: it has no model {self._model!r}",
+                where=url,
+                got=message,
+                allowed=", ".join(names[:10]),
+                hint=f"name a model: {url}#{names[0] if names else 'MODEL'}",
+            )
+        return FactoryError(f"the endpoint answered {status}", where=url, got=message)
+
+    def _names(self) -> list[str]:
+        """The models it lists; none if it does not say."""
+        from openai import OpenAIError
+
+        try:
+            return [str(model.id) for model in self._client.models.list().data]
+        except (OpenAIError, AttributeError, TypeError, ValueError):
+            return []
+
     def _call(self, read: Callable[[], Read]) -> Read:
         from openai import APIStatusError, OpenAIError
 
         try:
             return read()
         except APIStatusError as error:
-            raise FactoryError(
-                f"the endpoint answered {error.status_code}",
-                where=self.endpoint.url,
-                got=str(error.message)[:300],
-                hint=f"its key is read from {KEY_VARIABLE}" if error.status_code == 401 else None,
-            ) from error
+            raise self._refused(error.status_code, str(error.message)[:300]) from error
         except OpenAIError as error:
             raise FactoryError(
                 "the endpoint cannot be reached",
