@@ -124,7 +124,7 @@ def evaluate(
         typer.Option(help="Judge this model folder or URL[#MODEL] in the release's place."),
     ] = None,
     bless: Annotated[
-        Path | None, typer.Option(help="Write a record to compare with later.")
+        Path | None, typer.Option(help="Write a record (.json) to compare with later.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scorecard.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,

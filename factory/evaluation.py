@@ -228,7 +228,7 @@ def _base(facts: Mapping[str, Any], release: Release) -> Base:
 def _named(root: Path, text: str, option: str) -> Release | Endpoint | Path:
     """What a reference means: it is there, and an endpoint has answered."""
     if re.match("https?://", text):
-        endpoint = Endpoint.parse(text)
+        endpoint = Endpoint.parse(text, option)
         endpoint.check()
         return endpoint
     folder = Path(text)

@@ -120,6 +120,7 @@ def test_quitting_keeps_what_is_there_and_tells_nothing_of_the_half_decided(tmp_
     found, shown = session(tmp_path, typing("a", "b", "t", "a", "q"), seed=3)
     assert [len(p.choices) for p in found] == [3, 1]
     assert "q1" in shown and "q2" not in shown
+    assert "1 of 8 questions are judged; the same command goes on" in shown
     person = typing("t", "t")
     found, shown = session(tmp_path, person)
     assert "Question 2?" in shown and "Question 1?" not in shown
@@ -188,6 +189,15 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         newest(tmp_path, "brief", "previous")
     assert caught.value.allowed and caught.value.allowed.startswith("base")
+    assert "served when the newest build was evaluated" in str(caught.value)
+    assert "factory promote brief@N" in str(caught.value)
+    with pytest.raises(UsageError, match="only its name") as caught:
+        newest(tmp_path, "brief@2", "base")
+    assert caught.value.allowed == "brief"
+    write_json(tmp_path / "releases" / "brief" / "1" / "manifest.json", {})
+    with pytest.raises(UsageError, match="not evaluated yet") as caught:
+        newest(tmp_path, "breif", "base")
+    assert caught.value.hint == "did you mean brief?"
     for wrong in ("brief@7", "@1", "../brief@1", "brief@x"):
         with pytest.raises(UsageError, match="no such release"):
             newest(tmp_path, "brief", wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from factory import evaluating
 from factory.artifacts import Release
+from factory.errors import UsageError
+from factory.evaluation import read_record
 from tests.personas import NOTHING_TO_LOSE, write_persona
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,7 +59,11 @@ def test_a_release_passes_again_and_every_form_is_written(
     factory: Run, built: Path, tmp_path: Path
 ) -> None:
     card, junit, markdown = (tmp_path / n for n in ("card.json", "junit.xml", "pr.md"))
-    factory("eval", "brief", "--json", card, "--junit", junit, "--markdown", markdown, code=0)
+    done = factory(
+        "eval", "brief", "--json", card, "--junit", junit, "--markdown", markdown, code=0
+    )
+    assert re.search(r"evaluate: done in \S+ s - PASS: ", done.stdout)
+    assert done.stdout.splitlines()[-1] == "brief@1 against its base: PASS"
     scorecard = json.loads(card.read_text("utf-8"))
     assert scorecard["verdict"] == "PASS"
     released = Release.open(built / "releases" / "brief" / "1").card()
@@ -68,7 +76,30 @@ def test_a_release_passes_again_and_every_form_is_written(
     assert len(cases) >= len(scorecard["gates"]) > 10
     assert not list(suites.iter("failure"))
     assert "PASS" in markdown.read_text("utf-8")
-    assert list(built.glob("evaluations/brief--*/report.html"))
+    (page,) = built.glob("evaluations/brief--*/report.html")
+    assert ":" not in page.parent.name
+    assert "brief@1 against its base" in page.with_name("report.md").read_text("utf-8")
+
+
+def test_evaluations_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    made = [evaluating._folder(tmp_path, "brief") for _ in range(5)]
+    assert len(set(made)) == 5
+
+
+def test_a_reader_who_leaves_changes_neither_the_files_nor_the_verdict(
+    built: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "record.json"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "factory", "eval", "brief", "--bless", str(record)],
+        stdout=write, stderr=write, check=False, timeout=300,
+        env={**os.environ, "FACTORY_HOME": str(built)},
+    )  # fmt: skip
+    os.close(write)
+    assert done.returncode == 0
+    assert json.loads(record.read_text("utf-8"))["label"] == "brief@1"
 
 
 def test_the_base_in_the_place_of_the_tuned_model_does_not_pass(
@@ -91,9 +122,11 @@ def test_a_record_is_written_once_and_compared_only_with_what_is_comparable(
     written = record.read_bytes()
     done = factory("eval", "brief", "--bless", record, code=2)
     assert "records do not drift" in done.stderr
+    assert "evaluate: started" not in done.stdout
     assert record.read_bytes() == written
 
-    factory("eval", "brief", "--against", record, code=0)
+    done = factory("eval", "brief", "--against", record, code=0)
+    assert f"brief@1 against brief@1 as in {record}: PASS" in done.stdout
 
     changed = json.loads(written)
     key = next(iter(changed["keys"]))
@@ -108,18 +141,39 @@ def test_a_record_is_written_once_and_compared_only_with_what_is_comparable(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["brieff"], "no such release"),
+        (["brieff"], "did you mean brief?"),
         (["brief@7"], "brief@1"),
         (["brief", "--against", "brief@9"], "brief@1"),
         (["brief", "--model", "nowhere"], "no model folder"),
-        (["brief", "--against", "nothing.json"], "nothing.json"),
+        (["brief", "--against", "brief"], "did you mean brief@1?"),
+        (["brief", "--against", "http://"], "no address"),
+        (["brief", "--against", "nothing.json"], "nothing.json: there is no record"),
+        (["brief", "--bless", "record.txt"], "takes only a .json file"),
+        (["brief", "--json", "{folder}"], "it is a folder"),
+        (["brief", "--junit", "{folder}/file/x.xml"], "--junit: this file cannot be written"),
+        (["brief", "--json", "{folder}/x", "--markdown", "{folder}/x"], "--json is the same file"),
     ],
 )
-def test_what_is_not_there_is_one_clear_error(
-    factory: Run, arguments: list[str], said: str
+def test_what_is_not_there_or_cannot_be_is_one_clear_error_before_anything_is_measured(
+    factory: Run, arguments: list[str], said: str, tmp_path: Path
 ) -> None:
-    done = factory("eval", *arguments, code=2)
+    (tmp_path / "file").touch()
+    done = factory("eval", *(a.format(folder=tmp_path) for a in arguments), code=2)
     assert said in done.stderr
+    assert "loading" not in done.stdout
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{}", "JSON without label, keys, values"), ("[1]", "JSON without"), ("{", "no JSON: ")],
+)
+def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match="no record") as caught:
+        read_record(file, {})
+    assert said in str(caught.value)
 
 
 def test_an_endpoint_that_is_not_there_is_one_clear_error(factory: Run) -> None:

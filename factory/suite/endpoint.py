@@ -54,7 +54,7 @@ class Endpoint:
         return f"{self.url}#{self.model}" if self.model else self.url
 
     @classmethod
-    def parse(cls, text: str) -> Endpoint:
+    def parse(cls, text: str, where: str | None = None) -> Endpoint:
         """`URL` or `URL#MODEL`.
 
         Raises:
@@ -69,6 +69,7 @@ class Endpoint:
         if not sound:
             raise UsageError(
                 "this is no address",
+                where=where,
                 got=text,
                 allowed="http://HOST:PORT or https://HOST, then #MODEL",
             )

@@ -34,6 +34,8 @@ class Model:
     finish_reason: str = "stop"
     refusal: Answer | None = None
     """In the place of every answer."""
+    missing: str = ""
+    """A model that is not there."""
 
     async def __call__(self, seen: Seen) -> Answer | None:
         if self.refusal:
@@ -41,6 +43,8 @@ class Model:
         if seen.path.endswith("/models"):
             listed = [{"id": name, "object": "model"} for name in self.listed]
             return 200, {}, json.dumps({"object": "list", "data": listed}).encode()
+        if seen.body["model"] == self.missing:
+            return 404, {}, b'{"error": {"message": "there is no such model"}}'
         asked = seen.body["messages"][-1]["content"]
         await asyncio.sleep(0.02 if asked.endswith("0") else 0)  # the first one comes last
         named = self.named.pop(0) if len(self.named) > 1 else self.named[0]
@@ -164,12 +168,38 @@ def test_a_model_that_changes_in_mid_run_is_an_error(
     assert told in str(caught.value)
 
 
-def test_a_wrong_key_names_the_variable(model: Model, server: tuple[FaultServer, str]) -> None:
+def test_a_wrong_key_names_the_variable_and_a_missing_one_is_not_called_wrong(
+    model: Model, server: tuple[FaultServer, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model.refusal = (401, {}, b'{"error": {"message": "Incorrect API key provided"}}')
-    with pytest.raises(FactoryError, match="answered 401") as caught:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    with pytest.raises(UsageError, match="wants a key, and none was given") as caught:
+        Endpoint.parse(server[1]).check()
+    assert "Incorrect" not in str(caught.value)
+    assert KEY_VARIABLE in str(caught.value)
+    monkeypatch.setenv(KEY_VARIABLE, "sk-wrong")
+    with pytest.raises(UsageError, match="answered 401") as caught:
         ask(server[1])
     assert "Incorrect API key" in str(caught.value)
     assert KEY_VARIABLE in str(caught.value)
+
+
+def test_a_check_asks_for_one_token_and_an_unknown_model_is_told_which_there_are(
+    model: Model, server: tuple[FaultServer, str]
+) -> None:
+    Endpoint.parse(server[1]).check()
+    assert [body["max_tokens"] for body in posts(server[0])] == [1]
+    model.missing = "tutor"
+    with pytest.raises(UsageError, match="no model 'tutor'") as caught:
+        Endpoint.parse(f"{server[1]}#tutor").check()
+    assert caught.value.allowed == "brief"
+    assert caught.value.hint == f"name a model: {server[1]}#brief"
+
+
+@pytest.mark.parametrize("text", ["http://", "http://host:99999", "http://two words"])
+def test_what_is_no_address_is_said_at_once(text: str) -> None:
+    with pytest.raises(UsageError, match="no address"):
+        Endpoint.parse(text)
 
 
 def test_an_address_where_nobody_listens_is_one_clear_error() -> None:
