@@ -137,7 +137,9 @@ def main() -> None:
     load = Load(**json.load(sys.stdin))
     if load.core is not None:
         os.sched_setaffinity(0, {load.core})
-    print(json.dumps(asdict(uvloop.run(run(load)))))
+    seen = json.dumps(asdict(uvloop.run(run(load))))
+    os.set_blocking(sys.stdout.fileno(), True)  # else a long line may come out torn
+    print(seen)
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["-"]:
