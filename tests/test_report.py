@@ -1230,6 +1230,8 @@ def test_the_pull_request_summary_has_verdict_gates_answers_and_how_to_see_it_ag
     assert "7 of 8 gates held" in text
     assert "−17 points (−31 to −3)" in text and "63% against 38%" in text
     assert text.index("What is the capital of Italy? (broken)") > text.index("gates held")
+    idle = gate("style", "above base", "not gated: AUC 0.55", None, verdict="PASS")
+    assert "0 of 0 gates held, 1 not gated" in pull_request(with_gate("PASS", idle))
     assert text.count("\n### ") == 3
     assert "What is 7 plus 5?" in text and "`factory eval concise`" in text
 

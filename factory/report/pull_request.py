@@ -66,7 +66,9 @@ def _gates(report: BuildReport) -> Iterator[str]:
     if not found:
         return
     held = sum(gate.result == "held" for gate in found)
-    yield f"**{held} of {plural(len(found), 'gate')} held**"
+    idle = sum(gate.result == "not gated" for gate in found)
+    rest = f", {idle} not gated" if idle else ""
+    yield f"**{held} of {plural(len(found) - idle, 'gate')} held{rest}**"
     yield table(
         ["", "gate", "difference (interval)", "allowed loss", "n", "seen"],
         (_row(gate) for gate in found[:ROWS]),
