@@ -55,6 +55,13 @@ def chat(
         FactoryError: If nothing answers at `url`, an engine fails, or the endpoint breaks off.
     """
     read = read or _line
+    if url is not None and engine != "auto":
+        raise UsageError(
+            "an endpoint that is named has an engine of its own",
+            where="--engine",
+            got=engine,
+            hint="leave out --engine, or --url",
+        )
     if url is not None:
         found = ask_for(url, ref, key)
         converse(found.url.removesuffix("/v1"), ref, key, read=read, write=write)

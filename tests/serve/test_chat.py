@@ -39,9 +39,11 @@ def talk(
     url: str | None = None,
     key: str | None = None,
     ref: str = "brief",
+    engine: str | None = None,
 ) -> str:
     written: list[str] = []
-    chat(home, ref, url=url, key=key, engine="echo", read=read, write=written.append)
+    engine = engine or ("echo" if url is None else "auto")
+    chat(home, ref, url=url, key=key, engine=engine, read=read, write=written.append)
     return "".join(written)
 
 
@@ -79,6 +81,8 @@ def test_with_an_address_nothing_is_started_or_looked_at_here(
     assert nobody.value.exit_code == 1 and "factory serve" in str(nobody.value.hint)
     with pytest.raises(UsageError, match="no address"):
         talk(factory_home, person("Hi"), url="nowhere")
+    with pytest.raises(UsageError, match="an engine of its own"):
+        talk(factory_home, person("Hi"), url=NOWHERE, engine="echo")
     release(verdict="REGRESSION")  # which no local start would serve
     with serve("brief", allow_ungated=True) as url:
         for ref in ("brief", "brief@1"):
