@@ -20,6 +20,7 @@ from factory import hardware
 from factory.artifacts import write_json
 from factory.chat import ChatFormat
 from factory.contracts import Progress
+from factory.starter import attention
 from factory.starter.data import Source
 
 MIXTURE: tuple[dict[str, float], dict[str, float]] = (
@@ -197,6 +198,7 @@ def train(
     torch.set_float32_matmul_precision("high")
     pieces = ChatFormat.load(text / "tokenizer").tokenizer.get_vocab_size()
     model: Any = build(recipe.size, pieces)
+    model.set_attn_implementation(attention.NAME)
     model.to(where).train()
     optimizers = _optimizers(model, recipe)
     begin = _resume(out, model, optimizers)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from factory.artifacts import hash_file, read_jsonl
 from factory.base import resolve
 from factory.chat import ChatFormat
-from factory.starter import corpus, train
+from factory.starter import attention, corpus, train
 from factory.starter.conversations import everyday, held_out_phrasings, held_out_topics, plain
 from factory.starter.data import prepare
 from factory.starter.everyday import cards, problems
@@ -149,6 +150,23 @@ def test_the_tokenizer_gives_back_what_it_was_given(tokens: Path) -> None:
 
 
 RECIPE = train.Recipe(size=train.Size(64, 2, 128), updates=20, rows=4, width=64)
+
+
+@pytest.mark.parametrize("tokens", [1, 40, attention.SHORT, attention.SHORT + 8])
+def test_training_s_attention_is_the_library_s(tokens: int) -> None:
+    model: Any = train.build(train.Size(64, 2, 128), 300)
+    ids = torch.randint(0, 300, (2, tokens), generator=torch.Generator().manual_seed(1))
+    found = []
+    for name in ("sdpa", attention.NAME):
+        model.set_attn_implementation(name)
+        model.zero_grad()
+        out = model(ids)
+        out.logits.square().mean().backward()
+        found.append(
+            (out.logits.detach(), model.model.layers[0].self_attn.q_proj.weight.grad.clone())
+        )
+    for usual, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-6)
 
 
 def test_a_killed_training_ends_with_the_same_weights(
