@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 NAME = "starter"
 """What a configuration calls it."""
@@ -34,8 +34,7 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """Causal attention, [rows, heads, tokens, width] each; as transformers wants it, heads last but one.
 
-    Only for whole windows without padding, as the starter is trained on: the mask, which is there
-    when the model is compiled, says nothing else.
+    Only for whole windows without padding, as the starter is trained on; no mask is made for it.
     """
     tokens = query.shape[-2]
     if tokens > SHORT or query.is_cuda:
@@ -50,5 +49,9 @@ def attention(
     return (shares.to(query.dtype) @ value).transpose(1, 2).contiguous(), None
 
 
+def _no_mask(*_: Any, **__: Any) -> None:
+    """What is causal throughout needs none."""
+
+
 AttentionInterface.register(NAME, attention)
-ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)  # none where all is causal
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _no_mask)
