@@ -25,7 +25,6 @@ LEAST_STYLE = 0.25
 """Margins against the release served now are shares of what it gained, but at least this (nats per
 token; logit): one that gained little need not be matched to the last digit."""
 
-
 LARGE_STYLE = 1.0
 """Share of the style margin that a loss against the release served now must reach to be a regression;
 less leaves it undecided. Fifteen harmless changes of a tune (another seed, an epoch fewer, another rank)
@@ -57,12 +56,14 @@ class _Gate:
     sampled: bool = True
     breaks: tuple[str, ...] = ()
     """Arms against which no single question may break."""
+    large: float = 0.5
+    """Share of the margin from which a significant loss against the release served now regresses."""
 
 
 _BOTH = ("base", "previous")
 _GATES = (
     _Gate("perplexity", "perplexity", "falls", ("base", "prompted"), "held-out answers", False),
-    _Gate("style", "style", "wins"),
+    _Gate("style", "style", "wins", large=LARGE_STYLE),
     # That the base keeps a rule which it was never told is luck, nothing to lose.
     _Gate("rules", "rules", breaks=("previous",)),
     # A voice has words of its own, so that relevance is held to the base that was told of the voice.
@@ -165,9 +166,8 @@ def _compare(config: Evaluate, entry: _Gate, metric: Scores, alpha: float) -> li
     for arm in _arms(entry, metric):
         if arm == "previous":
             test = "passes" if entry.test == "passes" else "not_worse"
-            given = Comparison(metric, arm, alpha, entry.noun, _share_of_gain(metric, margin))
-            if metric.name == "style":
-                given = replace(given, large=LARGE_STYLE)
+            most = _share_of_gain(metric, margin)
+            given = Comparison(metric, arm, alpha, entry.noun, most, entry.large)
         else:
             test, given = entry.test, Comparison(metric, arm, alpha, entry.noun, margin)
         drafts.append(_TESTS[test](given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -24,15 +25,22 @@ def find(kind: Kind, name: str, where: str | None = None) -> EntryPoint:
     """
     found = names(kind)
     if name not in found:
-        close = difflib.get_close_matches(name, found, 1)
-        raise UsageError(
-            f"no {kind.removesuffix('s')} of this name is installed",
-            where=where,
-            got=name,
-            allowed=", ".join(sorted(found)) or "none installed",
-            hint=f"did you mean {close[0]}?" if close else "install the package that provides it",
-        )
+        raise unknown(kind, name, sorted(found), where)
     return found[name]
+
+
+def unknown(
+    kind: Kind, name: str, known: Sequence[str], where: str | None = None, more: str = ""
+) -> UsageError:
+    """The error for a name that is none of those known; `more` says what else would be taken."""
+    close = difflib.get_close_matches(name, known, 1)
+    return UsageError(
+        f"no {kind.removesuffix('s')} of this name is installed",
+        where=where,
+        got=name,
+        allowed=(", ".join(known) or "none installed") + more,
+        hint=f"did you mean {close[0]}?" if close else "install the package that provides it",
+    )
 
 
 def load(kind: Kind, name: str) -> Any:

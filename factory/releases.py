@@ -33,6 +33,16 @@ def known(root: Path) -> dict[str, list[int]]:
     return {name: there for name, there in found.items() if there}
 
 
+def none_yet(root: Path, ref: str | None = None) -> UsageError:
+    """The error where nothing was ever released."""
+    return UsageError(
+        "there are no releases yet",
+        where=str(root / "releases"),
+        got=ref,
+        hint="build one first: `factory build FILE`",
+    )
+
+
 def named(root: Path, ref: str) -> list[int]:
     """Numbers of the finished releases of NAME, whatever follows after an `@`.
 
@@ -41,12 +51,7 @@ def named(root: Path, ref: str) -> list[int]:
     """
     name, there = ref.partition("@")[0], known(root)
     if not there:
-        raise UsageError(
-            "there are no releases yet",
-            where=str(root / "releases"),
-            got=ref,
-            hint="build one first: `factory build FILE`",
-        )
+        raise none_yet(root, ref)
     if name not in there:
         close = difflib.get_close_matches(name, there, 1, 0.5)
         raise UsageError(

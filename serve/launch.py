@@ -6,7 +6,6 @@ once and one adapter for each; each keeps its own name, `persona@digest`, so tha
 
 from __future__ import annotations
 
-import difflib
 import logging
 import socket
 import threading
@@ -21,7 +20,7 @@ from factory.artifacts import read_json
 from factory.base import resolve
 from factory.chat import ChatFormat
 from factory.contracts import Endpoint, Engine
-from factory.errors import EngineError, FactoryError, UsageError
+from factory.errors import EngineError, FactoryError
 from factory.hardware import GIB
 from serve.probes import Words, differs, first_words, replay
 from serve.releases import Admission
@@ -255,13 +254,8 @@ def choose(name: str) -> Engine:
         vllm: Engine = plugins.load("engines", "vllm")()
         return vllm if vllm.available() is None else choose("transformers")
     if name not in (known := ["auto", *sorted(plugins.names("engines"))]):
-        close = difflib.get_close_matches(name, known, 1)
-        raise UsageError(
-            "no engine of this name is installed",
-            got=name,
-            allowed=f"{', '.join(known)}, or a server: http://HOST:PORT[#MODEL]",
-            hint=f"did you mean {close[0]}?" if close else "install the package that provides it",
-        )
+        server = ", or a server: http://HOST:PORT[#MODEL]"
+        raise plugins.unknown("engines", name, known, more=server)
     engine: Engine = plugins.load("engines", name)()
     if (reason := engine.available()) is not None:
         raise EngineError(

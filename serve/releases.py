@@ -8,7 +8,7 @@ from typing import Any
 
 from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, payload_digest
 from factory.errors import FactoryError, UsageError
-from factory.releases import known, named, promoted
+from factory.releases import known, named, none_yet, promoted
 
 UNDECIDED = "the evidence for each of them is inconclusive"
 
@@ -75,11 +75,7 @@ def every(root: Path) -> list[str]:
     there = known(root)
     names = [name for name in sorted(there) if promoted(root, name) is not None]
     if not there:
-        raise UsageError(
-            "there are no releases yet",
-            where=str(root / "releases"),
-            hint="build one first: `factory build FILE`",
-        )
+        raise none_yet(root)
     if not names:
         raise _unpromoted(there, UNDECIDED)
     return names
