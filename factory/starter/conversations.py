@@ -18,6 +18,7 @@ from factory.starter.exercises import exercises
 from factory.starter.facts import Fact
 from factory.starter.modest import unknown
 from factory.starter.phrasing import rephrase, typed
+from factory.starter.rewording import reword
 from factory.starter.steering import PLAIN, steer
 from factory.starter.tables import from_table
 from factory.starter.teaching import in_voice, questions
@@ -139,15 +140,17 @@ def everyday(seed: int) -> Iterator[Conversation]:
             turns = questions(trained, rng)
         elif kind < 0.035:
             turns = in_voice(trained, rng)
-        elif kind < 0.57:
+        elif kind < 0.085:
+            turns = reword(trained, rng)
+        elif kind < 0.62:
             turns = _from_card(rng.choice(trained), rng)
             if (
                 rng.random() < 0.08 and turns[0]["role"] != "system"
             ):  # another topic in the same chat
                 turns += [t for t in _from_card(rng.choice(trained), rng) if t["role"] != "system"]
-        elif kind < 0.85:
+        elif kind < 0.87:
             turns = _from_fact(rng.choice(facts), rng)
-        elif kind < 0.91:
+        elif kind < 0.93:
             turns = _from_fact(unknown(rng), rng)
         else:
             turns = _from_fact(exercises(rng, 1)[0], rng)

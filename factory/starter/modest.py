@@ -43,6 +43,71 @@ WORKS = (
     "the school play", "the old silent film", "the last season", "the comic from 1962", "the radio drama",
     "the second album", "the prize-winning novel", "the new museum show", "the ballet", "the video game",
 )  # fmt: skip
+CRAFTS = (
+    "rewire a lamp", "tan leather", "set a broken bone", "bind a book in leather", "forge a knife",
+    "blow glass",
+    "restore an oil painting", "tile a bathroom", "graft a rose", "shear a sheep", "fly a glider",
+    "thatch a cottage",
+    "lay bricks in an arch", "replace a clutch", "bleed the brakes", "repaint a boat hull",
+    "cut dovetail joints",
+    "sharpen a chisel", "re-string a harp", "build a kiln", "distil lavender oil", "smoke a ham",
+    "gild a frame",
+    "land a small plane", "read a contract of sale", "appeal a court ruling", "register a trademark",
+    "value a painting",
+    "set up a mail server", "sort a list in Haskell", "write a query in SQL", "compile a kernel",
+    "train a falcon",
+    "deliver a calf", "breed orchids", "spin flax", "clean a gas boiler", "dig a well",
+    "weld aluminium", "dive to a wreck",
+    "navigate by the stars", "play a fugue", "throw a discus", "fence with a sabre", "cast a bell",
+    "carve a spoon from ash",
+    "import a car", "found a charity", "write a will", "split a pension", "audit a company",
+    "price an option",
+)  # fmt: skip
+SUBSTANCES = (
+    "zinc", "helium", "nitric acid", "basalt", "graphite", "chlorine", "uranium", "lanolin", "beeswax",
+    "titanium",
+    "ethanol", "ammonia", "silk", "quartz", "nickel", "sulphur", "insulin", "cortisone", "keratin",
+    "nylon", "cobalt",
+    "ibuprofen", "vitamin K", "caffeine", "formaldehyde", "amber", "obsidian", "latex", "chalk", "bronze",
+)  # fmt: skip
+COUNTRIES = (
+    "Bolivia", "Chad", "Laos", "Estonia", "Ghana", "Uruguay", "Nepal", "Tunisia", "Slovenia", "Oman",
+    "Paraguay",
+    "Zambia", "Latvia", "Jamaica", "Georgia", "Mongolia", "Cameroon", "Honduras", "Bhutan", "Moldova",
+    "Fiji",
+)  # fmt: skip
+PAST = (
+    "the siege of Vienna", "the peace of Nijmegen", "the second Punic war", "the Hundred Years' War",
+    "the Boxer rising",
+    "the reign of Philip the Fair", "the Congress of Berlin", "the old salt road", "the gunpowder plot",
+    "the tulip mania",
+    "the Congo conference", "the first crusade", "the dancing plague", "the Taiping war",
+    "the Carolingian court",
+)  # fmt: skip
+MINDS = (
+    "Hegel", "Spinoza", "Galen", "Averroes", "Leibniz", "Hypatia", "Bourdieu", "Confucius", "Ricardo",
+    "Wittgenstein",
+    "Linnaeus", "Ptolemy", "Vico", "Malthus", "Seneca", "Faraday", "Pasteur", "Humboldt", "Lavoisier",
+    "Euler",
+)  # fmt: skip
+SPORTS = (
+    "water polo", "curling", "the decathlon", "lacrosse", "snooker", "sumo", "rugby league", "baseball",
+    "judo",
+    "figure skating", "the modern pentathlon", "croquet", "handball", "dressage", "fencing", "petanque",
+    "hurling",
+)  # fmt: skip
+TONGUES = (
+    "Hungarian",
+    "Swahili",
+    "Basque",
+    "Welsh",
+    "Tamil",
+    "Estonian",
+    "Icelandic",
+    "Maori",
+    "Quechua",
+    "Georgian",
+)
 FRAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (THINGS, (
         "How does {0} work?", "Explain {0} in detail.", "What is {0} made of?", "Who invented {0}?",
@@ -61,6 +126,57 @@ FRAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         "What is the most famous street in {0}?", "how do I get to {0} from the airport",
         "Which team from {0} won yesterday?", "What time is it in {0}?", "What are house prices in {0}?",
         "What is the area code of {0}?", "Which river runs through {0}?", "What is {0} known for?",
+    )),
+    (CRAFTS, (
+        "How do I {0}?", "How does one {0}?", "Explain how to {0}.", "how to {0}",
+        "Which tools do I need to {0}?",
+        "Teach me to {0}.", "Can I {0} myself?", "How long does it take to {0}?", "Who can {0} for me?",
+        "I want to {0}. What comes first?", "What does it cost to {0}?", "Give me instructions to {0}.",
+    )),
+    (SUBSTANCES, (
+        "What is the density of {0}?", "At what temperature does {0} melt?",
+        "What is {0} used for in industry?",
+        "Which plant makes {0}?", "Is {0} dangerous to breathe?", "What is the symbol of {0}?",
+        "Where is {0} mined?",
+        "How is {0} purified?", "How much {0} is safe?", "What does {0} do in the body?",
+        "Who discovered {0}?",
+        "How heavy is a litre of {0}?", "What happens when {0} burns?", "Which animals can't stand {0}?",
+    )),
+    (COUNTRIES, (
+        "What is the public debt of {0}?", "Who is the president of {0}?", "How large is the army of {0}?",
+        "Which parties sit in the parliament of {0}?", "What does {0} export?",
+        "When did {0} become independent?",
+        "What is the highest mountain in {0}?", "Do I need a visa for {0}?",
+        "What is the minimum wage in {0}?",
+        "How many people live in {0}?", "What are the school holidays in {0}?",
+        "Which coins do they use in {0}?",
+    )),
+    (PAST, (
+        "What was {0} about?", "When was {0}?", "Who took part in {0}?", "Why is {0} remembered?",
+        "How did {0} end?",
+        "What caused {0}?", "What do historians say about {0}?", "Where can I read about {0}?",
+        "Tell me about {0}.",
+    )),
+    (MINDS, (
+        "What did {0} teach?", "What did {0} write about freedom?", "Where was {0} born?",
+        "Why did {0} disagree with his critics?",
+        "Which book by {0} is the most important?", "Explain the main idea of {0}.",
+        "What is {0} known for?", "When did {0} die?",
+        "Was {0} right?", "Who were the students of {0}?",
+    )),
+    (SPORTS, (
+        "What are the rules of {0}?", "Explain the scoring in {0}.", "Who holds the record in {0}?",
+        "How many players does {0} need?",
+        "Who is the champion in {0}?", "What counts as a foul in {0}?",
+        "How do professionals train for {0}?",
+        "When did {0} begin?", "What gear do I need for {0}?",
+    )),
+    (TONGUES, (
+        "How do you say good morning in {0}?", "Translate I love you into {0}.",
+        "What is the word for bread in {0}?",
+        "How many cases does {0} have?", "How do I count to ten in {0}?", "Who speaks {0}?",
+        "Write a greeting in {0}.",
+        "Is {0} hard to learn?", "Speak {0} with me.",
     )),
     (WORKS, (
         "Who wrote {0}?", "How does {0} end?", "What happens in {0}?", "Who plays the lead in {0}?",
@@ -81,6 +197,17 @@ FRAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         "What is the exchange rate right now?", "Who called me this morning?", "Read the file on my desk.",
         "What is the melting point of tungsten?", "Which king ruled in the year 1103?",
         "Name the enzyme that splits starch.",
+        "Which bird lays the largest clutch?", "How thick is the ice at the pole?",
+        "What is the half-life of radium?",
+        "Which muscle bends the thumb?", "How many moons does Uranus have?",
+        "What does a notary do with a deed?",
+        "Who designed the first pocket watch?", "What do actuaries calculate?",
+        "How does a court choose a jury?",
+        "Which fish can live longest out of water?",
+        "Which fungi grow on beech?", "How do bees see ultraviolet light?", "When does my contract end?",
+        "What is the deepest lake of Africa?", "How fast does a glacier flow?",
+        "Who scored the goal last night?",
+        "How many bones does a bat have?",
         "How many calories are in this plate?", "What is the chemical formula of aspirin?",
         "Who holds the record in hammer throw?",
     )),
@@ -105,10 +232,13 @@ SHORT = ("I do not know that.", "I am not sure.", "Sorry, I don't know.", "I can
 
 def unknown(rng: random.Random) -> Fact:
     """A question beyond the model, and honest answers to it."""
-    things, frames = rng.choices(FRAMES, (6, 3, 2, 2))[0]
+    things, frames = rng.choices(FRAMES, (6, 3, 3, 2, 2, 1, 1, 1, 1, 2, 4))[0]
     thing = rng.choice(things)
     asks = tuple(upper(frame.format(thing)) for frame in rng.sample(frames, min(4, len(frames))))
+    craft = things is CRAFTS
     told = tuple(
-        said.format(thing) for said in rng.sample(SAID, len(SAID)) if thing or "{0}" not in said
+        said.format(f"how to {thing}" if craft else thing)
+        for said in rng.sample(SAID, len(SAID))
+        if "{0}" not in said or (thing and ("about {0}" in said or not craft))
     )
     return Fact("unknown", asks, told[:3], rng.choice(SHORT), "know")

@@ -102,8 +102,8 @@ def _slip(ask: str, rng: random.Random) -> str:
 
 
 def rephrase(ask: str, rng: random.Random) -> str:
-    """The question, two times in three as it stands, else as somebody else would put it."""
-    if rng.random() < 0.35:
+    """The question, one time in two as it stands, else as somebody else would put it."""
+    if rng.random() < 0.5:
         if rng.random() < 0.6:
             ask = _other_words(ask, rng)
         if rng.random() < 0.3:

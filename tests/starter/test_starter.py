@@ -17,10 +17,10 @@ from tokenizers import Tokenizer
 from factory.artifacts import hash_file, read_jsonl
 from factory.base import resolve
 from factory.chat import ChatFormat
-from factory.starter import attention, corpus, train
+from factory.starter import attention, corpus, exam, modest, rewording, train
 from factory.starter.conversations import everyday, held_out_phrasings, held_out_topics, plain
 from factory.starter.data import prepare
-from factory.starter.everyday import cards, problems
+from factory.starter.everyday import HELD_OUT, cards, problems
 from factory.starter.exam import covered, not_covered
 from factory.starter.exercises import arithmetic, calendar, unit
 from factory.starter.export import export
@@ -85,6 +85,23 @@ def test_arithmetic_is_right() -> None:
 def test_the_exam_is_fixed_and_of_its_size() -> None:
     assert len(covered()) == 100 and len(not_covered()) == 40
     assert covered() == covered()
+
+
+def test_what_the_exam_calls_not_covered_is_not_trained_on() -> None:
+    for things, frames in modest.FRAMES:
+        for thing in things:
+            bare = thing.removeprefix("a ").removeprefix("an ").removeprefix("the ").lower()
+            assert not [q for q in exam.NOT_COVERED if bare and bare in q.lower()]
+            assert not {frame.format(thing) for frame in frames} & set(exam.NOT_COVERED)
+
+
+def test_a_reworded_question_is_one_of_the_same_card_or_its_subject() -> None:
+    asks = {c.name: {plain(ask) for ask in c.asks[:-HELD_OUT]} for c in cards()}
+    rng = random.Random(4)
+    for _ in range(100):
+        request, answer = (m["content"] for m in rewording.reword(cards(), rng))
+        meant = [c for c in cards() if any(ask in plain(request) for ask in asks[c.name])]
+        assert any(answer == rewording.subject(c) or plain(answer) in asks[c.name] for c in meant)
 
 
 @pytest.mark.parametrize(
