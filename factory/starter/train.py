@@ -24,7 +24,7 @@ from factory.starter import attention
 from factory.starter.data import Source
 
 MIXTURE: tuple[dict[str, float], dict[str, float]] = (
-    {"everyday": 0.40, "talk": 0.25, "booktalk": 0.15, "books": 0.20},
+    {"everyday": 0.45, "talk": 0.30, "booktalk": 0.15, "books": 0.10},
     {"everyday": 0.72, "talk": 0.22, "booktalk": 0.04, "books": 0.02},
 )
 """Share of each source in the windows of the first part of the updates, and of the second."""
@@ -54,7 +54,7 @@ class Recipe:
     long_every: int = 4
     """One update in so many reads windows four times as long, and a quarter as many."""
     rate: float = 3e-3
-    first_part: float = 0.45
+    first_part: float = 0.40
     """Share of the updates in which every token counts; then the everyday answers alone do."""
     seed: int = 1
 
