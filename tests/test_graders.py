@@ -87,6 +87,42 @@ def test_a_part_of_a_word_or_a_denied_one_is_not_the_answer(text: str, wanted: s
     assert not right([wanted], text)
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("*", "*"),
+        ("It is the **asterisk** (*).", "*"),
+        ("`*`", "*"),
+        ("Write 3 * 4.", "*"),
+        ("\uff0a", "*"),
+        ("**$**", "$"),
+        ("Blocks begin with `{` and end with `}`.", "{"),
+        ("A _ joins them.", "_"),
+        ("符号是*。", "*"),
+        ("Use ** for powers.", "**"),
+    ],
+)
+def test_a_sign_that_markdown_uses_can_be_the_answer(text: str, wanted: str) -> None:
+    assert right([wanted], text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("It is the **plus** sign, *surely*.", "*"),
+        ("Not *, but +.", "*"),
+        ("", "*"),
+        ("snake_case", "_"),
+        ("$x$", "$"),
+        ("\\boxed{4}", "{"),
+        ("3 * 4", "**"),
+        ("a b", " "),
+    ],
+)
+def test_markdown_itself_is_no_answer(text: str, wanted: str) -> None:
+    assert not right([wanted], text)
+
+
 def test_any_of_several_accepted_texts_is_enough_and_the_reason_names_it() -> None:
     assert graded(["eight", "8"], "A spider has 8 legs.") == Grade(1.0, 'says "8"')
     assert graded(["eight", "8"], "Six.").reason == 'does not say "eight" or "8"'

@@ -21,9 +21,10 @@ class Accuracy:
 
     Accepted texts are looked for in any case, on word bounds (inside other text for Chinese,
     Japanese and Korean), whatever the Markdown around them; a mention right after "not" does not
-    count. A number is compared with the last number of the answer, in digits or in words. An option
-    is the one the answer settles on, a JSON value is the whole answer (a code fence aside), and an
-    expected refusal must be one: an empty answer neither refuses nor helps.
+    count, and a sign that Markdown uses, such as "*", must stand alone. A number is compared with the
+    last number of the answer, in digits or in words. An option is the one the answer settles on, a
+    JSON value is the whole answer (a code fence aside), and an expected refusal must be one: an empty
+    answer neither refuses nor helps.
 
     Args:
         spec_rules: The persona's rules; not looked at.
@@ -31,7 +32,7 @@ class Accuracy:
     """
 
     name = "accuracy"
-    version = 2
+    version = 3
 
     def __init__(self, spec_rules: Sequence[Rule], language: str) -> None:
         self._language = language

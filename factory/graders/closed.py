@@ -19,10 +19,15 @@ _FENCE = re.compile(r"\A```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```\Z", re.S)
 
 def mentions(text: str, wanted: str) -> bool:
     """Whether a text says a word or phrase without denying it in the same breath."""
-    text, wanted = _plain(text), _plain(wanted)
-    if not wanted:
+    if plain := _plain(wanted):
+        text, found = _plain(text), _bounded(plain)
+    elif sign := _even(
+        wanted
+    ).strip():  # nothing but Markdown elsewhere: here it is the answer itself
+        text, found = _even(text), _alone(sign)
+    else:
         return False
-    return any(not denied(text, m.start()) for m in _bounded(wanted).finditer(text))
+    return any(not denied(text, m.start()) for m in found.finditer(text))
 
 
 def matches(text: str, pattern: str) -> bool:
@@ -89,9 +94,19 @@ def _bounded(wanted: str) -> re.Pattern[str]:
     return re.compile(before + body + after)
 
 
+def _alone(sign: str) -> re.Pattern[str]:
+    """The sign by itself: `*` is meant as such in `3 * 4`, not in `**bold**`."""
+    word, same = rf"[^\W{CJK}]", f"[{re.escape(sign)}]"
+    return re.compile(rf"(?<!{word})(?<!{same}){re.escape(sign)}(?!{word})(?!{same})")
+
+
+def _even(text: str) -> str:
+    """Text without differences that nobody sees."""
+    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).replace("\u2019", "'")
+
+
 def _plain(text: str) -> str:
     """Text without Markdown, accents, width and case, with single blanks."""
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).replace("\u2019", "'")
-    text = _ACCENT.sub("", unicodedata.normalize("NFD", text))
+    text = _ACCENT.sub("", unicodedata.normalize("NFD", _even(text)))
     text = unicodedata.normalize("NFC", _MARKS.sub("", text)).casefold()
     return re.sub(r"\s+", " ", text).strip()

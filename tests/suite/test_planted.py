@@ -160,6 +160,12 @@ def test_right_answers_are_accepted_and_wrong_ones_rejected() -> None:
     assert found.passed is True and found.seen == "9 of 9 wrong answers rejected"
 
 
+@pytest.mark.parametrize("sign", ["*", "_", "`", "$", "{", "}", "\\", "**"])
+def test_a_question_whose_answer_is_a_sign_invalidates_nothing(sign: str) -> None:
+    found = flipped([*CLOSED, case("sign", "?", expect=(sign,))], Accuracy((), "en"))
+    assert found.passed is True, found.seen
+
+
 def test_numbers_are_read_where_a_comma_is_the_point() -> None:
     cases = [case("pi", "?", expect={"number": 3.142}), case("half", "?", expect={"number": 0.5})]
     assert flipped(cases, Accuracy((), "de")).passed is True
