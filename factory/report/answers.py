@@ -54,7 +54,8 @@ class Entry:
     reference: str
     cards: tuple[Card, ...]
     outcome: Literal["fixed", "broken", ""]
-    """Whether tuning made a wrong answer right or a right one wrong."""
+    """Whether tuning made a wrong answer right or a right one wrong; in the suites, which the base is
+    asked only with the persona's prompt, beside that."""
 
     @property
     def own(self) -> bool:
@@ -156,7 +157,7 @@ def _outcome(cards: Sequence[Card]) -> Literal["fixed", "broken", ""]:
     right = {
         card.arm: mark.right for card in cards for mark in card.marks if mark.grader == "accuracy"
     }
-    match right.get("base"), right.get("tuned"):
+    match right.get("base", right.get("prompted")), right.get("tuned"):
         case False, True:
             return "fixed"
         case True, False:

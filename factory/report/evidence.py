@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from factory.report import voice
 from factory.report.answers import Entry
-from factory.report.facts import BuildReport, arms, labels
+from factory.report.facts import ARM_LABELS, BuildReport, arms, labels
 from factory.report.gates import Gate, gates, reasons, sight, tools
 from factory.report.markup import inline, table
 from factory.report.metrics import metric_rows, strata
@@ -113,6 +113,6 @@ def skills(report: BuildReport, found: list[Entry]) -> Iterator[str]:
         if suite.lost:
             yield f"**{suite.title}: {plural(len(suite.lost), 'item')} lost**"
             yield table(
-                ["asked", "expected", "base", "tuned"],
-                ([e.ask, e.expect, e.text("base"), e.text("tuned")] for e in suite.lost),
+                ["asked", "expected", ARM_LABELS["prompted"], "tuned"],
+                ([e.ask, e.expect, e.text("prompted"), e.text("tuned")] for e in suite.lost),
             )

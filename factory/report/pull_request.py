@@ -99,8 +99,8 @@ def _lost(found: list[Entry]) -> Iterator[str]:
     ]
     listed = table(["suite", "asked", "expected", "tuned model"], rows)
     yield (
-        f"<details><summary>{plural(len(lost), 'item')} of the suites that the base solves and the "
-        f"tuned model does not</summary>\n\n{listed}\n\n</details>"
+        f"<details><summary>{plural(len(lost), 'item')} of the suites that the base with the persona's "
+        f"prompt solves and the tuned model does not</summary>\n\n{listed}\n\n</details>"
     )
 
 

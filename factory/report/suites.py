@@ -29,7 +29,7 @@ class Suite:
     solved: tuple[tuple[str, str], ...]
     """`(arm's label, "41 of 64")`."""
     lost: tuple[Entry, ...]
-    """The base was right, the tuned model is wrong."""
+    """The base with the persona's prompt was right, the tuned model is wrong."""
     gained: tuple[Entry, ...]
 
 
