@@ -121,7 +121,7 @@ def evaluate(
     ] = "promoted",
     model: Annotated[
         str | None,
-        typer.Option(help="Judge this model folder or URL[#MODEL] in the release's place."),
+        typer.Option(help="Judge this model folder or NAME@N in the release's place."),
     ] = None,
     bless: Annotated[
         Path | None, typer.Option(help="Write a record (.json) to compare with later.")

@@ -49,22 +49,21 @@ def evaluate(
         root: `$FACTORY_HOME`.
         ref: NAME (the newest release) or NAME@N.
         against: `promoted`, `base`, NAME@N, a model folder, `URL` or `URL#MODEL`, or a record's file.
-        model: A model folder or `URL[#MODEL]` to judge in the place of the release's own weights.
+        model: A model folder or NAME@N to judge in the place of the release's own weights.
         progress: Told how far it is.
 
     Returns:
         The report, and the record of the judged model.
 
     Raises:
-        UsageError: If something named does not exist, or is not comparable; says in what.
+        UsageError: If something named does not exist, is not comparable (says in what), or cannot
+            be judged, as an endpoint.
     """
     release = release_of(root, ref)
-    judged = _named(root, model, "--model") if model else release
+    judged = _judged(root, model) if model else release
     written = against.endswith(".json")
     other = (
-        _named(root, against, "--against")
-        if against not in ("promoted", "base") and not written
-        else None
+        _opponent(root, against) if against not in ("promoted", "base") and not written else None
     )
     facts = release.facts()
     spec = Spec.model_validate(read_json(release.path / "persona.json"))
@@ -83,18 +82,15 @@ def evaluate(
     progress(note="loading torch")
     from factory.model.examine import Local, Persona, examine
 
-    def place(named: Release | Endpoint | Path) -> Local | Endpoint:
-        if isinstance(named, Endpoint):
-            return named
+    def local(named: Release | Path) -> Local:
         if isinstance(named, Release):
             return Local.of(named)
         return Local(named.name, named, _digest(named), facts["prompt"])
 
-    candidate = place(judged)
+    candidate = local(judged)
     if against == "promoted":
-        digest = candidate.digest if isinstance(candidate, Local) else ""
-        other = newest_promoted(root, spec.name, but=digest)
-    previous = place(other) if other is not None else None
+        other = newest_promoted(root, spec.name, but=candidate.digest)
+    previous = other if other is None or isinstance(other, Endpoint) else local(other)
     plugged: list[Grader] = [plugins.load("graders", g)(spec.rules, spec.language) for g in graders]
     with Cache(root / CACHE) as cache:
         card, answers, values = examine(
@@ -118,7 +114,7 @@ def evaluate(
             cache=cache,
             progress=progress,
         )
-    card["model_digest"] = candidate.digest if isinstance(candidate, Local) else None
+    card["model_digest"] = candidate.digest
     card["template_sha256"], card["graders"] = facts["template_sha256"], graders
     card["comparable"], card["counts"] = keys, counts(spec, asked)
     card["judged"], card["against"] = candidate.label, card["previous"] or "its base"
@@ -225,12 +221,32 @@ def _base(facts: Mapping[str, Any], release: Release) -> Base:
     return base
 
 
-def _named(root: Path, text: str, option: str) -> Release | Endpoint | Path:
+def _judged(root: Path, text: str) -> Release | Path:
+    if _is_address(text):
+        raise UsageError(
+            "an endpoint cannot be judged: it does not say how likely it finds a text",
+            where="--model",
+            got=text,
+            allowed="a model folder or NAME@N",
+            hint="to hold a release to what answers there: --against URL",
+        )
+    return _weights(root, text, "--model")
+
+
+def _opponent(root: Path, text: str) -> Release | Endpoint | Path:
     """What a reference means: it is there, and an endpoint has answered."""
-    if re.match("https?://", text):
-        endpoint = Endpoint.parse(text, option)
-        endpoint.check()
-        return endpoint
+    if not _is_address(text):
+        return _weights(root, text, "--against")
+    endpoint = Endpoint.parse(text, "--against")
+    endpoint.check()
+    return endpoint
+
+
+def _is_address(text: str) -> bool:
+    return re.match("https?://", text) is not None
+
+
+def _weights(root: Path, text: str, option: str) -> Release | Path:
     folder = Path(text)
     if folder.is_dir():
         if (folder / "config.json").is_file() and weight_files(folder):
@@ -245,8 +261,8 @@ def _named(root: Path, text: str, option: str) -> Release | Endpoint | Path:
         "this is no model folder",
         where=option,
         got=f"{text}, a folder without {missing}" if missing else f"{text}, which is not there",
-        allowed="a Hugging Face folder with config.json and safetensors, NAME@N, or a URL"
-        + (", or a record's .json file" if option == "--against" else ""),
+        allowed="a Hugging Face folder with config.json and safetensors, NAME@N"
+        + (", a URL, or a record's .json file" if option == "--against" else ""),
         hint=f"did you mean {text}@{own[-1]}?" if own else None,
     )
 

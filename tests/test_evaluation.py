@@ -145,6 +145,7 @@ def test_a_record_is_written_once_and_compared_only_with_what_is_comparable(
         (["brief@7"], "brief@1"),
         (["brief", "--against", "brief@9"], "brief@1"),
         (["brief", "--model", "nowhere"], "no model folder"),
+        (["brief", "--model", "http://127.0.0.1:9#brief"], "an endpoint cannot be judged"),
         (["brief", "--against", "brief"], "did you mean brief@1?"),
         (["brief", "--against", "http://"], "no address"),
         (["brief", "--against", "nothing.json"], "nothing.json: there is no record"),

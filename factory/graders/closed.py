@@ -21,9 +21,7 @@ def mentions(text: str, wanted: str) -> bool:
     """Whether a text says a word or phrase without denying it in the same breath."""
     if plain := _plain(wanted):
         text, found = _plain(text), _bounded(plain)
-    elif sign := _even(
-        wanted
-    ).strip():  # nothing but Markdown elsewhere: here it is the answer itself
+    elif sign := _even(wanted).strip():  # Markdown elsewhere, here the answer itself
         text, found = _even(text), _alone(sign)
     else:
         return False

@@ -66,7 +66,7 @@ def examine(
     persona: Persona,
     *,
     base: Base,
-    candidate: Local | Endpoint,
+    candidate: Local,
     previous: Local | Endpoint | None,
     record: tuple[str, Mapping[str, Mapping[str, list[float]]]] | None = None,
     graders: Sequence[Grader],
@@ -96,8 +96,7 @@ def examine(
         The scorecard, one entry per case with the answers of all arms, and the candidate's own
         values: metric -> item -> values.
     """
-    if isinstance(candidate, Local):
-        _prove_format(candidate, base)
+    _prove_format(candidate, base)
     plain = Subject(base, "", cache, base.digest)
     arms = {
         "base": Arm(plain, plain),

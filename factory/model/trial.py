@@ -154,16 +154,15 @@ class Trial:
 
         return tick
 
-    @property
-    def _bare_base(self) -> Subject:
-        bare = self.arms["base"].bare
+    def _bare(self, name: Literal["base", "tuned"]) -> Subject:
+        bare = self.arms[name].bare
         if bare is None:
-            raise AssertionError("the base is a model on this machine")
+            raise AssertionError(f"the {name} model is on this machine, with the base's own tokens")
         return bare
 
     def _scorers(self) -> Panel:
         """What the base says without the persona is the other side of the style scorers."""
-        base, draw, tick = self._bare_base, self._draw("base"), self._tick("base: plain answers")
+        base, draw, tick = self._bare("base"), self._draw("base"), self._tick("base: plain answers")
         rows = self.material.train
         plain = plain_answers(base, rows, draw, tick)
         self.plain = plain_answers(base, self.material.held_out, draw, tick)
@@ -200,16 +199,15 @@ class Trial:
             found = self.measured[name]
             answer_suites(self.arms[name].subject, self.material, self._draw(name), found, tick)
             self._leave(self.arms[name].subject)
-        bare, cases = self.arms["tuned"].bare, self.material.cases
-        if bare is not None:
-            tick = self._tick("tuned: without its prompt")
-            greedy, asked = self._draw("tuned").greedy, [list(c.messages) for c in cases]
-            replies = bare.answers(asked, [[0]] * len(cases), greedy, tick)
-            self.unprompted = [reply.text for (reply,) in replies]
-            self._leave(bare)
+        bare, cases = self._bare("tuned"), self.material.cases
+        tick = self._tick("tuned: without its prompt")
+        greedy, asked = self._draw("tuned").greedy, [list(c.messages) for c in cases]
+        replies = bare.answers(asked, [[0]] * len(cases), greedy, tick)
+        self.unprompted = [reply.text for (reply,) in replies]
+        self._leave(bare)
 
     def _read(self) -> None:
-        base, cases = self._bare_base, self.material.neutral
+        base, cases = self._bare("base"), self.material.neutral
         tick = self._tick("base: everyday questions")
         neutral = neutral_answers(base, cases, self._draw("base"), tick)
         for name, arm in self.arms.items():
