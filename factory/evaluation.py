@@ -16,6 +16,7 @@ from factory.contracts import Grader, Progress
 from factory.errors import UsageError
 from factory.releases import newest_promoted, numbers, release_of
 from factory.report import BuildReport
+from factory.report.comparing import people
 from factory.spec import Spec
 from factory.suite import comparable
 from factory.suite.cache import Cache
@@ -120,6 +121,7 @@ def evaluate(
     card["judged"], card["against"] = candidate.label, card["previous"] or "its base"
     if written:
         card["against"] += f" as in {against}"
+    card["people"] = people(root, spec.name, answers)
     return _report(release, spec, base, card, answers), {
         "version": RECORD, "label": candidate.label, "keys": keys, "values": values,
     }  # fmt: skip

@@ -16,6 +16,7 @@ from factory.pairs.review import Decisions
 from factory.persona import system_prompt
 from factory.releases import newest_promoted
 from factory.report import BuildReport, html, markdown
+from factory.report.comparing import people
 from factory.run import Reached, Run
 from factory.spec import Spec
 from factory.stages import curate, distill, evaluate, gather, merge, release, tune
@@ -116,15 +117,16 @@ def _report(run: Run) -> BuildReport | None:
             "evaluate": Scorecard() as scorecard,
         }:
             published = run.made.get("release")
-            card = scorecard.card()
+            card, answers = scorecard.card(), scorecard.answers()
+            said = people(run.store.root, run.spec.name, answers)
             return BuildReport(
                 name=run.spec.name,
                 description=run.spec.description,
                 base=run.base.name,
                 language=run.spec.language,
                 verdict=card["verdict"],
-                scorecard=card | {"versions": model.manifest.recorded["versions"]},
-                answers=scorecard.answers(),
+                scorecard=card | {"versions": model.manifest.recorded["versions"], "people": said},
+                answers=answers,
                 dataset=data.report(),
                 plan=adapter.plan(),
                 curve=adapter.curve(),

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from factory.artifacts import write_json, write_jsonl
 from factory.errors import UsageError
-from factory.report.comparing import compare, newest
+from factory.report.comparing import compare, newest, people
 from factory.suite import picks
 from factory.suite.picks import Pick
 
@@ -233,10 +233,25 @@ def test_what_the_picks_mean_is_said_for_their_number() -> None:
     assert counted(0, 0).sentence("base") == "not asked" and counted(0, 0).p is None
 
 
-def test_the_report_gets_plain_data_by_opponent(tmp_path: Path) -> None:
+def test_a_report_gets_what_people_said_of_exactly_its_answers(tmp_path: Path) -> None:
     evaluated(tmp_path)
-    found, _ = session(tmp_path, prefers("Voiced"))
-    other = Pick("k", "q1", "prompted", 1, True, {"style": "tie"})
-    data = json.loads(json.dumps(picks.summary([*found, other])))
-    assert data["base"]["questions"] == 8 and data["prompted"]["questions"] == 1
-    assert data["base"]["aspects"][2]["tuned"] == 8
+    assert people(tmp_path, "brief", ENTRIES) == {}
+    session(tmp_path, prefers("Voiced"))
+    old = tmp_path / "releases" / "brief" / "1"
+    write_jsonl(old / "answers.jsonl", [entry(n, tuned=f"Plain {n}, older.") for n in (3, 2)])
+    person = prefers("Plain")
+    compare(tmp_path, newest(tmp_path, "brief", "brief@1"), person.console, person.read)
+    said = json.loads(json.dumps(people(tmp_path, "brief", ENTRIES)))
+    assert said["base"]["questions"] == 8 and said["base"]["aspects"][2]["tuned"] == 8
+    assert said["brief@1"]["questions"] == 2 and said["brief@1"]["aspects"][2]["other"] == 2
+
+    rebuilt = [entry(1, tuned="Voiced 1, anew."), *ENTRIES[1:]]
+    assert people(tmp_path, "brief", rebuilt)["base"]["questions"] == 7
+    (old / "answers.jsonl").unlink()  # a release that was removed cannot be told of
+    assert list(people(tmp_path, "brief", ENTRIES)) == ["base"]
+
+
+def test_a_report_tells_nothing_of_a_question_that_is_half_decided(tmp_path: Path) -> None:
+    evaluated(tmp_path)
+    session(tmp_path, typing("a", "b", "t", "a", "q"))
+    assert people(tmp_path, "brief", ENTRIES)["base"]["questions"] == 1

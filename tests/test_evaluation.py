@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from factory import evaluating
 from factory.artifacts import Release
 from factory.errors import UsageError
 from factory.evaluation import read_record
+from factory.report.comparing import compare, newest
 from tests.personas import NOTHING_TO_LOSE, write_persona
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,12 +35,17 @@ def command(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    """A `$FACTORY_HOME` with one release of `brief`, judged by an echo as well."""
-    home = tmp_path_factory.mktemp("built")
+def persona(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """The file of `brief`, judged by an echo as well."""
     judged = NOTHING_TO_LOSE.rstrip("}") + "}, judge: {type: echo}}"
-    file = write_persona(tmp_path_factory.mktemp("persona"), tiny_llama, evaluate=judged)
-    done = command(home, "build", file)
+    return write_persona(tmp_path_factory.mktemp("persona"), tiny_llama, evaluate=judged)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, persona: Path) -> Path:
+    """A `$FACTORY_HOME` with one release of `brief`."""
+    home = tmp_path_factory.mktemp("built")
+    done = command(home, "build", persona)
     assert done.returncode == 0, done.stdout + done.stderr
     return home
 
@@ -189,6 +197,20 @@ def test_a_judge_that_answers_prose_is_heard_and_does_not_decide(built: Path) ->
     assert not judge["passed"]
     assert "unreadable" in judge["seen"]
     assert not [gate for gate in card["gates"] if "judge" in gate["name"]]
+
+
+def test_what_people_picked_stands_in_the_next_reports(
+    factory: Run, built: Path, persona: Path, tmp_path: Path
+) -> None:
+    answers = newest(built, "brief", "base")
+    found = compare(built, answers, Console(file=io.StringIO()), lambda _: "t", count=3)
+    card, said = tmp_path / "card.json", f"Blind against base, {len(found)} questions"
+    assert len(found) > 1
+    factory("eval", "brief", "--json", card, code=0)
+    assert json.loads(card.read_text("utf-8"))["people"]["base"]["questions"] == len(found)
+    factory("build", persona, code=0)
+    (report,) = built.glob("runs/brief--*/report.md")
+    assert said in report.read_text("utf-8")
 
 
 def test_evidence_that_does_not_decide_makes_a_release_that_is_not_served(

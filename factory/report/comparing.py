@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -63,7 +63,16 @@ def newest(home: Path, name: str, against: str) -> Comparison:
             hint=f"`factory compare {persona} --against NAME@N` has a release on the other side",
         )
     entries, spec = _evaluated(home, name)
-    pairs = pairs_of(entries, against, _released(home, against) if "@" in against else None)
+    said = _released(home, against) if "@" in against else None
+    if "@" in against and said is None:
+        raise UsageError(
+            "there is no such release",
+            where="--against",
+            got=against,
+            allowed="NAME@N, for example concise@1",
+            hint="run `factory show`",
+        )
+    pairs = pairs_of(entries, against, said)
     if not pairs:
         arms = dict.fromkeys(arm for e in entries for arm in e["answers"])
         known = ", ".join(arm for arm in arms if arm not in ("tuned", "again"))
@@ -102,17 +111,28 @@ def _evaluated(home: Path, name: str) -> tuple[list[dict[str, Any]], dict[str, A
     )
 
 
-def _released(home: Path, reference: str) -> dict[Place, str]:
+def people(home: Path, name: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What people said of exactly these answers: plain data for the report, by opponent.
+
+    Args:
+        home: `$FACTORY_HOME`.
+        name: The persona.
+        entries: A scorecard's answers.
+    """
+    kept = [pick for pick in picks.load(home, name) if pick.decided]
+    pairs: list[Pair] = []
+    for against in dict.fromkeys(pick.against for pick in kept):
+        said = _released(home, against) if "@" in against else None
+        pairs += pairs_of(entries, against, said)
+    return picks.summary(picks.matching(kept, pairs))
+
+
+def _released(home: Path, reference: str) -> dict[Place, str] | None:
+    """What a release answered; None if it is not there."""
     name, _, number = reference.partition("@")
     file = home / "releases" / name / number / "answers.jsonl"
     if not (re.fullmatch(NAME_PATTERN, name) and number.isdecimal() and file.is_file()):
-        raise UsageError(
-            "there is no such release",
-            where="--against",
-            got=reference,
-            allowed="NAME@N, for example concise@1",
-            hint="run `factory show`",
-        )
+        return None
     return {place(e): e["answers"]["tuned"]["text"] for e in read_jsonl(file)}
 
 
@@ -158,8 +178,7 @@ def compare(
         if aspect not in pick.choices
     ]
     _ask(home, name, chosen, held, steps, console, read)
-    # A question that is half decided is not told of: the rest of it is to be asked blind, too.
-    decided = [p for p in held if len(p.choices) == len(ASPECTS)]
+    decided = [pick for pick in held if pick.decided]
     _show(decided, len(chosen), console)
     if len(decided) < len(chosen):
         console.print(

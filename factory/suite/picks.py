@@ -55,6 +55,11 @@ class Pick:
     """That order: whether A was the tuned model's."""
     choices: dict[Aspect, Choice] = field(default_factory=dict)
 
+    @property
+    def decided(self) -> bool:
+        """Whether every aspect is. Until then nothing is told of it: the rest is to be asked blind."""
+        return len(self.choices) == len(ASPECTS)
+
     def chosen(self, aspect: Aspect, choice: Choice) -> Pick:
         """The pick with one more aspect decided."""
         return replace(self, choices={**self.choices, aspect: choice})
