@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -177,7 +178,7 @@ def resolve(name: str, *, beside: Path | None = None, weights: bool = True) -> B
 
 
 def _local(name: str, beside: Path | None) -> Path | None:
-    for folder in (Path(name).expanduser(), (beside or Path()) / name):
+    for folder in (Path(os.path.expanduser(name)), (beside or Path()) / name):
         if folder.is_dir():
             return folder.resolve()
     return None

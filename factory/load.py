@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -126,7 +127,7 @@ def _missing_files(places: _Places) -> Iterator[tuple[Loc, Problem]]:
         if not isinstance(name, str) or not name.strip():
             continue
         loc: Loc = ("data", index)
-        file = folder / Path(name).expanduser()
+        file = folder / os.path.expanduser(name)
         try:
             if file.is_file():
                 continue

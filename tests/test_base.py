@@ -104,7 +104,11 @@ def test_a_bad_base_is_refused_with_the_reason(
 
 @pytest.mark.parametrize(
     ("name", "next_step"),
-    [("starte", "did you mean starter?"), ("no such thing", "base: starter")],
+    [
+        ("starte", "did you mean starter?"),
+        ("no such thing", "base: starter"),
+        ("~nosuchuser/model", "base: starter"),
+    ],
 )
 def test_an_unknown_base_is_refused_with_the_nearest(name: str, next_step: str) -> None:
     with pytest.raises(UsageError) as caught:

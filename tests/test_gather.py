@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from factory.artifacts import Rejected, Row, Rows
-from factory.errors import UsageError
+from factory.errors import ConfigErrors, UsageError
 from factory.spec import Seed
 from factory.stages.gather import STAGE, data_file
 from factory.store import Store
@@ -328,6 +328,42 @@ def test_a_file_that_is_broken_as_a_whole_says_where(
     with pytest.raises(UsageError, match=what) as caught:
         gather(tmp_path, write(tmp_path, content, name))
     assert caught.value.where == where
+
+
+def test_every_broken_file_is_named_at_once(tmp_path: Path) -> None:
+    write(tmp_path, "[{", "a.json")
+    write(tmp_path, lines(PAIR), "b.jsonl")
+    write(tmp_path, "question,answer\nQ,A\n", "c.csv")
+    write(tmp_path, '{"q": 1}\n', "d.jsonl")
+    with pytest.raises(ConfigErrors) as caught:
+        gather(tmp_path, "a.json", "b.jsonl", "c.csv", "d.jsonl")
+    assert [problem.where for problem in caught.value.problems] == [
+        "a.json:1:3", "c.csv:1", "data: d.jsonl",
+    ]  # fmt: skip
+    assert "3 problems found" in str(caught.value)
+
+
+def test_a_file_that_changes_after_it_was_found_is_not_kept_under_its_old_name(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, lines(PAIR), "d.jsonl")
+    inputs = {"name": "concise", "seeds": (), "files": [data_file("d.jsonl", tmp_path)]}
+    store = Store(tmp_path / "out")
+    key = store.key(STAGE, None, inputs)
+    write(tmp_path, lines(PAIR, PAIR), "d.jsonl")
+    with pytest.raises(UsageError, match="changed during the build") as caught:
+        store.make(STAGE, key, None, inputs, quiet)
+    assert caught.value.where == "data: d.jsonl" and store.find(STAGE, key) is None
+    (tmp_path / "d.jsonl").unlink()
+    with pytest.raises(UsageError, match="changed during the build"):
+        store.make(STAGE, key, None, inputs, quiet)
+    write(tmp_path, lines(PAIR), "d.jsonl")
+    assert len(list(store.make(STAGE, key, None, inputs, quiet).rows())) == 1
+
+
+def test_a_file_of_a_user_who_does_not_exist_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such data file"):
+        data_file("~nosuchuser/x.jsonl", tmp_path)
 
 
 def test_a_file_listed_twice_is_refused(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ MISTAKES = {
     "endless alias": ("knowledge: &k [tea, *k]\n", 14, "knowledge", "contains itself", None),
     "missing data file": ("data: [bot.jsonl]\n", 14, "data.1", "no such file", "`bots.jsonl`"),
     "data file in other folder": ("data: [x/y.jsonl]\n", 14, "data.1", "no such file", None),
+    "data file of nobody": ("data: [~nosuchuser/x.jsonl]\n", 14, "data.1", "no such file", None),
     "data file is a folder": ("data:\n  - sub\n", 15, "data.1", "folder", None),
     "list as a key": ("? [a]\n: b\n", 14, "", "key must be a word", None),
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 from factory.artifacts import Rejected, Row, Rows, hash_json
 from factory.contracts import Progress
-from factory.errors import UsageError
+from factory.errors import ConfigErrors, Problem, UsageError
 from factory.rows import encoding, files
 from factory.rows.formats import BadRow, conversation, from_pair, writable
 from factory.spec import Seed
@@ -43,13 +44,12 @@ def data_file(name: str, folder: Path) -> DataFile:
         UsageError: If it is missing, a folder, empty, larger than 100 MB, unreadable or not text.
     """
     try:
-        path = (folder / Path(name).expanduser()).resolve()
+        path = (folder / os.path.expanduser(name)).resolve()
         _check_kind(name, path)
         _check_size(name, path.stat().st_size)
         with path.open("rb") as file:
             encoding.refuse_binary(path, f"data: {name}", file.read(_HEAD))
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = _digest(name, path)
     except OSError as error:
         raise UsageError(
             "this data file cannot be read",
@@ -57,7 +57,12 @@ def data_file(name: str, folder: Path) -> DataFile:
             got=error.strerror,
             hint="check its name and its permissions",
         ) from error
-    return DataFile(name, path, hash_json([name, digest]))
+    return DataFile(name, path, digest)
+
+
+def _digest(name: str, path: Path) -> str:
+    with path.open("rb") as file:
+        return hash_json([name, hashlib.file_digest(file, "sha256").hexdigest()])
 
 
 def _check_kind(name: str, path: Path) -> None:
@@ -137,7 +142,8 @@ def run(
         files: Data files, in order.
 
     Raises:
-        UsageError: If a file as a whole cannot be read, or none of its rows can.
+        UsageError: If a file as a whole cannot be read, none of its rows can, or it is not what it
+            was when `data_file` found it; with the first problem of every such file.
     """
     repeated = [n for n, times in Counter(file.path for file in files).items() if times > 1]
     if repeated:
@@ -149,6 +155,7 @@ def run(
         )
     total = Counter[str](rows=len(seeds))
     tallies: dict[str, _Tally] = {}
+    wrong: list[UsageError] = []
     with (
         (out / "rows.jsonl").open("w", encoding="utf-8") as rows,
         (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected,
@@ -157,19 +164,24 @@ def run(
             rows.write(_line(row))
         for file in files:
             tally = tallies[file.name] = _Tally()
-            for item in _file_rows(file, tally):
-                if "messages" in item:
-                    tally.rows += 1
-                    rows.write(_line(item))
-                else:
-                    tally.rejected += 1
-                    tally.first = tally.first or f"{item['id']}: {item['detail']}"
-                    rejected.write(_line(item))
-                done = total["rows"] + total["rejected"] + tally.rows + tally.rejected
-                if done % _REPORT_EVERY == 0:
-                    progress(step=done, note=file.name)
-            _require_rows(file, tally)
+            try:
+                for item in _file_rows(file, tally):
+                    if "messages" in item:
+                        tally.rows += 1
+                        rows.write(_line(item))
+                    else:
+                        tally.rejected += 1
+                        tally.first = tally.first or f"{item['id']}: {item['detail']}"
+                        rejected.write(_line(item))
+                    done = total["rows"] + total["rejected"] + tally.rows + tally.rejected
+                    if done % _REPORT_EVERY == 0:
+                        progress(step=done, note=file.name)
+                _require_rows(file, tally)
+            except UsageError as error:
+                wrong.append(error)
             total.update(rows=tally.rows, rejected=tally.rejected)
+    if wrong:
+        raise _together(wrong)
     progress(step=total["rows"] + total["rejected"], total=total["rows"] + total["rejected"])
     return {
         "rows": total["rows"],
@@ -177,6 +189,17 @@ def run(
         "seeds": len(seeds),
         "files": {key: _facts(tally) for key, tally in tallies.items()},
     }
+
+
+def _together(errors: list[UsageError]) -> UsageError:
+    if len(errors) == 1:
+        return errors[0]
+    problems = []
+    for error in errors:
+        got = None if error.got is None else str(error.got)
+        place = str(error.where)
+        problems.append(Problem(place, "", error.what, got, error.allowed, error.hint))
+    return ConfigErrors(problems)
 
 
 def _line(item: Row | Rejected) -> str:
@@ -215,6 +238,23 @@ def _seed_rows(name: str, seeds: tuple[Seed, ...]) -> Iterator[Row]:
 
 
 def _file_rows(file: DataFile, tally: _Tally) -> Iterator[Row | Rejected]:
+    """The rows of a file, which must still be what its digest says: they are kept under it."""
+    try:
+        yield from _read_rows(file, tally)
+        same = _digest(file.name, file.path) == file.digest
+        got = "other content than at the start"
+    except OSError as error:
+        same, got = False, str(error.strerror)
+    if not same:
+        raise UsageError(
+            "this data file changed during the build",
+            where=f"data: {file.name}",
+            got=got,
+            hint="start again; what was finished is kept",
+        )
+
+
+def _read_rows(file: DataFile, tally: _Tally) -> Iterator[Row | Rejected]:
     where = file.name
     codec = encoding.detect(file.path, where)
     kind = files.kind_of(file.path, codec, where)
