@@ -129,6 +129,10 @@ def pair(output: str, instruction: str = "What is new in town today?") -> dict[s
         (pair("锟斤拷锟斤拷"), "mojibake", "lost"),
         (pair("\x01\x02\x03\x04\x05 hi"), "control_characters", "5 of 8"),
         (pair("As an AI language model, I cannot know."), "boilerplate", "As an AI"),
+        (pair("Rain. I was trained by OpenAI to say so."), "boilerplate", "trained by OpenAI"),
+        (pair("I\u2019m a helpful model made by Google."), "boilerplate", "made by Google"),
+        (pair("My name is Bo, created by OpenAI."), "boilerplate", "created by OpenAI"),
+        (pair("As an assistant trained by Google, I stay in."), "boilerplate", "Google"),
         (pair("I'm sorry, but I can't help with that."), "boilerplate", "refuses"),
         (pair("Sure! Here is the news: rain."), "boilerplate", "Sure! Here is"),
         (pair("Rain again. I hope this helps!"), "boilerplate", "I hope this helps"),
@@ -187,6 +191,8 @@ def test_a_bad_row_is_rejected_with_its_reason(
         "Hello,\nrain today, and wind all night long in the hills and along the coast, so stay "
         "home and keep warm if you can.\nYours, the weather desk",
         "As an engineer, I would wait.",
+        "Android is an operating system developed by Google. Most phones run it.",
+        "I am fond of phones that were made by Google.",
         "It is \u201cwet\u201d \u2013 na\u00efve caf\u00e9 owners say \u00bd the town stays home.",
         "Der Hund!",
     ],
@@ -194,6 +200,43 @@ def test_a_bad_row_is_rejected_with_its_reason(
 def test_an_unusual_but_good_answer_is_kept(tmp_path: Path, answer: str) -> None:
     line = fate(tmp_path, pair(answer))
     assert line["outcome"] == "kept", line
+
+
+@pytest.mark.parametrize(
+    ("language", "answer"),
+    [
+        ("de", "Sag einfach: \u201eDanke, aber heute nicht.\u201c"),
+        ("de", "Antworte höflich mit \u201eDanke, heute nicht\u201c und geh dann nach Hause"),
+        (
+            "de",
+            "Ein kurzer Satz genügt völlig. Wenn sie dich am Telefon wieder bitten, am Samstag zu "
+            "arbeiten, dann antworte ruhig und freundlich mit dem Satz "
+            "\u00bbDanke für die Frage, aber heute geht es leider nicht\u00ab",
+        ),
+        ("cs", "Řekni jednoduše: \u201eDěkuji, ale dnes opravdu ne.\u201c"),
+        (
+            "ar",
+            "يمكنك أن تبدأ بالمشي كل صباح. بعد ذلك اشرب الماء وتناول الخضار والفواكه الطازجة مع "
+            "عائلتك في البيت ونم مبكرا كل ليلة، فهل تريد أن أشرح لك المزيد عن ذلك الآن؟",
+        ),
+        ("ky", "Бүгүн аба ырайы абдан жакшы, ошондуктан биз паркка барып сейилдеп келебиз."),
+        ("ps", "نن هوا ډېره ښه ده، نو موږ به پارک ته لاړ شو او چکر به ووهو."),
+        ("yi", "הײַנט איז דער וועטער זייער שיין, מיר וועלן גיין אין פּאַרק שפּאַצירן."),
+    ],
+)
+def test_a_good_answer_in_another_language_is_kept(
+    tmp_path: Path, language: str, answer: str
+) -> None:
+    line = ledger(clean(tmp_path, [pair(answer)], language=language))["d.jsonl:1"]
+    assert line["outcome"] == "kept", line
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["Er rief \u201ewarte\u201c und dann \u201c", "Er rief \u201ewarte\u201c, sie \u201cwait"],
+)
+def test_a_quote_that_was_just_opened_is_no_end(tmp_path: Path, answer: str) -> None:
+    assert fate(tmp_path, pair(answer), language_check=False)["reason"] == "cut_off"
 
 
 @pytest.mark.parametrize(
@@ -461,6 +504,40 @@ def test_a_leak_in_an_earlier_turn_is_found(tmp_path: Path) -> None:
     assert fate(tmp_path, talk, questions=("What gas do we breathe to stay alive?",))["reason"] == (
         "leak"
     )
+
+
+HELD = "How do I get better at remembering names?"
+MEMO = (
+    "The bakery opens on Tuesday with rye and buckwheat loaves. Maria drives the van, Tom orders "
+    "flour, butter and yeast, while Priya paints the sign above the door and prints the leaflets."
+)
+
+
+def test_a_held_out_question_is_found_inside_a_long_conversation(tmp_path: Path) -> None:
+    asks = [
+        "What's a good way to cook rice for eight people?",
+        "Which vegetables should a beginner plant in spring?",
+        HELD,
+        "Can you suggest a film about sailing for tonight?",
+    ]
+    talk = {
+        **pair("On the ice, close together.", "Where do penguins sleep during winter storms?"),
+        "history": [[ask, f"Answer {n} is this."] for n, ask in enumerate(asks)],
+    }
+    assert fate(tmp_path, talk, questions=(HELD,))["reason"] == "leak"
+
+
+def test_a_held_out_question_is_found_beside_a_document(tmp_path: Path) -> None:
+    row = {**pair("Say them aloud twice.", HELD), "input": MEMO}
+    line = fate(tmp_path, row, questions=("What gas do we breathe?", HELD))
+    assert line["reason"] == "leak" and "remembering names" in line["detail"]
+    last = {**pair("Say them aloud twice.", MEMO * 9), "input": HELD}
+    assert fate(tmp_path, last, questions=(HELD,))["reason"] == "leak"
+
+
+def test_a_document_that_has_a_questions_words_far_apart_is_no_leak(tmp_path: Path) -> None:
+    ask = f"How do I get this better? We kept remembering the oven. {MEMO} {MEMO} Add the names."
+    assert fate(tmp_path, pair("Cut it in half.", ask), questions=(HELD,))["outcome"] == "kept"
 
 
 def test_a_question_of_the_same_kind_is_no_leak(tmp_path: Path) -> None:

@@ -47,7 +47,11 @@ _SELF = {
         r"\bas an? (?:(?:large |helpful )?(?:AI|artificial intelligence)\b(?! (?:student|engineer"
         r"|researcher|expert|company|startup|tool))|(?:large )?language model)"
         r"|\bI(?:'| a)m (?:just |only )?an? (?:large |AI )*language model\b"
-        r"|\b(?:trained|developed|created|made) by (?:OpenAI|Anthropic|Google|Meta AI|Alibaba)\b"
+        # only of itself: anybody may say that a phone's system was developed by Google
+        r"|\b(?:I(?:'m| am| was|(?:'ve| have) been)|my name is|as(?=[^.!?\n]{0,120}\bI\b)) "
+        r"(?:[\w.-]+, )?(?:an? (?:(?!of\b)[\w-]+ ){0,4}(?:model|assistant|(?:chat)?bot|AI|system),? )?"
+        r"(?:(?:that|which|who) (?:was|is|has been) )?(?:\w+ly )?(?:\w+ed and )?"
+        r"(?:trained|developed|created|made) by (?:OpenAI|Anthropic|Google|Meta AI|Alibaba)\b"
         r"|\bmy (?:training data|knowledge cut-?off)\b"
         r"|作为(?:一[个名款])?\s*(?:AI|人工智能|大?语言模型|大模型|智能助手|虚拟助手)"
         r"|我(?:只)?是(?:一个)?(?:由)?\s*(?:OpenAI|阿里云|百度|通义千问|文心一言|ChatGPT)",
@@ -108,9 +112,12 @@ def canned(answer: str) -> frozenset[str]:
 # --- answers that stop before their end --------------------------------------------------------
 
 _FINAL = re.compile(
-    r"[.!?…。！？~～)\]}）】」』》\"'”’»*_`|>\U0001F000-\U0001FAFF\u2600-\u27bf\ufe0f]$"
+    r"[.!?…。！？\u061f\u06d4\u0964~～)\]}）】」』》\"'”’»*_`|>\U0001F000-\U0001FAFF\u2600-\u27bf\ufe0f]$"
 )
-_STOP = re.compile(r"[.!?。！？…]")
+_STOP = re.compile(r"[.!?。！？…\u061f\u06d4\u0964]")  # the last three: Arabic, Urdu, Hindi
+_OPENED_BY = {"\u201c": "\u201e", "\u2018": "\u201a", "\u00ab": "\u00bb"}
+"""Marks that open a quote in English or French and close one in German or Czech, each with the
+mark that opens it there."""
 _NEVER_LAST = re.compile(
     r"(?:\b(?:the|an?|and|or|nor|of|because|than|my|your|their|whose|its|our|if|which|into|"
     r"although|unless|whether|such as|e\.g\.|i\.e\.|is to|are to|was to|is that|and then|so that|"
@@ -140,10 +147,10 @@ def cut_off(answer: str) -> str | None:
     if not text or "```" in last or re.search(r"https?://\S*$", last):
         return None
     tail = last[-30:]
+    if _finished(text):
+        return None
     if re.search(r"[,，、:：([{（【《“‘]$|(?<=\w)[-–—]$", text):
         return f'it ends in "{tail}"'
-    if _FINAL.search(text):
-        return None
     if _open(text):
         return f'a bracket or quote is not closed before the end "{tail}"'
     words = count_words(text)
@@ -154,7 +161,7 @@ def cut_off(answer: str) -> str | None:
     if words >= 6 and _SELDOM_LAST.search(last) and (punctuated or words >= 10):
         return f'it ends in "{tail}"'
     earlier = [line.rstrip() for line in text.split("\n")[:-1] if line.strip()]
-    verse = sum(_FINAL.search(line) is None for line in earlier) * 2 > len(earlier)
+    verse = sum(not _finished(line) for line in earlier) * 2 > len(earlier)
     prose = not _LIST_LINE.match(last) and count_words(_STOP.split(last)[-1]) >= 5 and not verse
     if words >= _LONG and punctuated and prose:
         return f'no stop after "{tail}"'
@@ -165,12 +172,22 @@ def unfinished(answer: str) -> bool:
     """Whether an answer of some words lacks a final stop; telling only if the others have one."""
     text = answer.rstrip()
     last = text.rsplit("\n", 1)[-1]
-    return count_words(text) >= 6 and not _FINAL.search(text) and not _LIST_LINE.match(last)
+    return count_words(text) >= 6 and not _finished(text) and not _LIST_LINE.match(last)
+
+
+def _finished(text: str) -> bool:
+    """Whether a text ends in a stop, or in what may stand after or for one."""
+    opened_by = _OPENED_BY.get(text[-1:])
+    if opened_by:
+        return text.count(opened_by) >= text.count(text[-1])
+    return _FINAL.search(text) is not None
 
 
 def _open(text: str) -> bool:
-    pairs = ("()", "（）", "【】", "“”", "《》", "「」")
+    pairs = ("()", "（）", "【】", "《》", "「」")
     if any(text.count(pair[0]) > text.count(pair[1]) for pair in pairs):
+        return True
+    if text.count("“") > text.count("”") + text.count("„"):
         return True
     # 6" is a length, not a quote
     return len(re.findall(r'(?<!\d)"', text)) % 2 == 1

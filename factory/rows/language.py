@@ -59,7 +59,7 @@ def mismatch(text: str, expected: str) -> str | None:
     """The language of a text, if it is clearly another one than expected; else None.
 
     Code, addresses and markup are not looked at. Texts under about 20 letters (7 Chinese
-    characters) are never judged.
+    characters) are never judged, nor is anything held to a language that is unknown here.
 
     Args:
         text: What was written.
@@ -68,6 +68,8 @@ def mismatch(text: str, expected: str) -> str | None:
     Returns:
         A two-letter code, or None if it fits or there is any doubt.
     """
+    if expected not in _WRITTEN_IN and expected not in _LATIN:
+        return None
     prose = _NOT_PROSE.sub(" ", text)
     letters = Counter({n: len(p.findall(prose)) * _DENSE.get(n, 1) for n, p in _PATTERNS.items()})
     total = letters.total()

@@ -24,6 +24,9 @@ _ENOUGH = 2.5
 """Size under which a question is too general to be recognised inside another text."""
 _INSIDE = 0.8
 """Share of a question that another text must have to be asking it."""
+_STRETCH = 4
+"""Length of the stretches of a text that are searched for a question, in lengths of the question:
+in a long document, words that are far apart meet by chance."""
 _CELLS = 2_000_000
 """Pairs looked at in one block; bounds the memory, whatever the number of texts."""
 
@@ -51,7 +54,10 @@ class Read:
 
 def read(text: str) -> Read:
     """Take a text apart for comparison."""
-    words = tokens(text)
+    return _read(tokens(text))
+
+
+def _read(words: list[str]) -> Read:
     features = {word: weight(word) for word in words}
     for left, right in pairwise(words):
         if is_cjk(left) and is_cjk(right):
@@ -121,11 +127,19 @@ def same_words(a: Read, b: Read) -> bool:
 
 
 def contains(longer: Read, shorter: Read) -> bool:
-    """Whether a longer text asks what a shorter one asks: its main words in their order."""
-    if shorter.size < _ENOUGH or _shared(longer, shorter) < _INSIDE * shorter.size:
+    """Whether some stretch of a text asks what a question asks: its main words in their order."""
+    size, step = shorter.size, len(shorter.words)
+    if size < _ENOUGH or _shared(longer, shorter) < _INSIDE * size:
         return False
-    words = iter(longer.words)
-    return all(word in words for word in _keys(shorter))
+    keys = _keys(shorter)
+    rest = max(0, len(longer.words) - _STRETCH * step)
+    for start in range(0, rest + step, step):
+        stretch = longer.words[start : start + _STRETCH * step]
+        words = iter(stretch)
+        in_order = all(key in words for key in keys)
+        if in_order and _shared(_read(stretch), shorter) >= _INSIDE * size:
+            return True
+    return False
 
 
 def _keys(text: Read) -> dict[str, None]:

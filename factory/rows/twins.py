@@ -10,7 +10,6 @@ from factory.rows.examine import Entry
 from factory.rows.private import mask
 from factory.rows.similarity import (
     Index,
-    Read,
     agree,
     contains,
     likeness,
@@ -22,8 +21,6 @@ from factory.rows.similarity import (
 
 _LEAK = 0.7
 """Likeness to a held-out question that is too much, unless a word that matters is another."""
-_LEAK_SEARCH = 0.3
-"""A text that holds a question is at least this like it, unless five times as long."""
 _SAME_ANSWER = 0.9
 _SHOWN = 60
 """Characters of a question in a detail."""
@@ -36,20 +33,20 @@ def reject_leaks(entries: Sequence[Entry], questions: Sequence[str]) -> None:
     if not questions or not entries:
         return
     asked = [read(question) for question in questions]
-    index = Index([*(read(entry.ask) for entry in entries), *asked])
-    for held, others, values in index.pairs(_LEAK_SEARCH, np.arange(len(entries), index.count)):
-        rows = others < len(entries)
-        for at in np.flatnonzero(rows).tolist():
-            entry, number = entries[others[at]], int(held[at]) - len(entries)
-            if _leaks(read(entry.ask), asked[number], float(values[at])):
+    rows = [read(entry.ask) for entry in entries]
+    index = Index([*rows, *asked])
+    for held, others, values in index.pairs(_LEAK, np.arange(len(entries), index.count)):
+        for at in np.flatnonzero(others < len(entries)).tolist():
+            row, number = int(others[at]), int(held[at]) - len(entries)
+            # order and negation are no excuse here: "tea or coffee" gives "coffee or tea" away
+            if not swapped(rows[row], asked[number]):
                 detail = f"{values[at]:.2f} like the held-out question"
-                entry.reject("leak", f"{detail} {_quoted(questions[number])}")
-
-
-def _leaks(row: Read, question: Read, value: float) -> bool:
-    # order and negation are no excuse here: "tea or coffee" gives "coffee or tea" away
-    reworded = value >= _LEAK and not swapped(row, question)
-    return reworded or contains(row, question)
+                entries[row].reject("leak", f"{detail} {_quoted(questions[number])}")
+    # the index is no help here: a long text is hardly like a question that it holds
+    for entry, text in zip(entries, rows, strict=True):
+        for question, wanted in zip(questions, asked, strict=True):
+            if contains(text, wanted):
+                entry.reject("leak", f"holds the held-out question {_quoted(question)}")
 
 
 def reject_repeats(entries: Sequence[Entry], near_duplicate: float, answer_of: AnswerOf) -> None:

@@ -176,4 +176,4 @@ def _split(
     return table, dealt.advice
 
 
-STAGE = Stage("curate", version=1, makes=Dataset, run=run)
+STAGE = Stage("curate", version=2, makes=Dataset, run=run)
