@@ -32,7 +32,9 @@ _COUNTED = {
 """What must be found in an answer of a form, and how often."""
 
 _SENTENCE_END = re.compile(r"[.!?…]+(?=\s+\S)|[。！？…]+(?=\s*[^\s。！？…”’」』])|\n+(?=\s*\S)")
-_ASKED = {"json": re.compile("json", re.I), "table": re.compile("table|表", re.I)}
+_TABLE = "tab(?:le|la|lo|el|ul)|taulu|táblá|bảng|табли|جدول|表|표"
+"""What the word for a table has in it, from English and Spanish to Hungarian and Korean."""
+_ASKED = {"json": re.compile("json", re.I), "table": re.compile(_TABLE, re.I)}
 
 
 def fitting(rules: Sequence[Rule]) -> tuple[str, ...]:

@@ -183,6 +183,28 @@ def test_forms_are_those_that_can_keep_the_rules(
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        "Put the three teas in a table.",
+        "Zeig mir die drei Sorten als Preistabelle.",
+        "Ponme los tres en una tabla.",
+        "Mostre isso em uma tabela.",
+        "Fais-en un tableau.",
+        "Fammi una tabella.",
+        "Zet het in een tabel.",
+        "Dej to do tabulky.",
+        "Покажи в виде таблицы.",
+        "اعرضها في جدول.",
+        "用表格列出来。",
+        "표로 보여 줘.",
+    ],
+)
+def test_a_table_is_asked_for_in_many_languages(question: str) -> None:
+    assert forms.asked("table", question)
+    assert not forms.asked("table", "Which tea is cheapest?")
+
+
+@pytest.mark.parametrize(
     ("form", "bad"),
     [
         ("sentence", "Tea is warm. Coffee is strong."),
