@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from factory.artifacts import Row
 from factory.contracts import Case, Message
@@ -98,6 +98,30 @@ def answer_suites(
             found.turns.setdefault(script.id, []).append(reply)
 
 
+def readable(
+    readers: Sequence[Subject], material: Material, plain: Mapping[str, str]
+) -> tuple[Material, dict[str, str]]:
+    """The rows, and the plain answers by row, that all of these can read.
+
+    A row was measured behind the persona's own prompt, a plain answer behind none, and a twin in the
+    data was never held against the window or the chat format.
+    """
+
+    def can(talk: Sequence[Message]) -> bool:
+        return all(reader.reads(talk) for reader in readers)
+
+    held_out, train = (
+        tuple(row for row in rows if can(row["messages"]))
+        for rows in (material.held_out, material.train)
+    )
+    twins = {
+        row["id"]: plain[row["id"]]
+        for row in held_out
+        if row["id"] in plain and can(with_answer(row["messages"][:-1], plain[row["id"]]))
+    }
+    return replace(material, held_out=held_out, train=train), twins
+
+
 def read(
     subject: Subject,
     bare: Subject,
@@ -155,7 +179,7 @@ def plain_answers(bare: Subject, rows: Sequence[Row], draw: Draw, tick: Tick) ->
     given = {
         row["id"]: reply.text
         for row, (reply,) in zip(asked, replies, strict=True)
-        if bare.spells(with_answer(row["messages"][:-1], reply.text))
+        if bare.reads(with_answer(row["messages"][:-1], reply.text))
     }
     found = {row["id"]: row.get("twin") or given.get(row["id"], "") for row in rows}
     return {name: text for name, text in found.items() if text.strip()}
@@ -167,5 +191,5 @@ def neutral_answers(bare: Subject, cases: Sequence[Case], draw: Draw, tick: Tick
     return {
         case.id: reply.text
         for case, (reply,) in zip(cases, replies, strict=True)
-        if reply.text.strip() and bare.spells(with_answer(case.messages, reply.text))
+        if reply.text.strip() and bare.reads(with_answer(case.messages, reply.text))
     }

@@ -126,14 +126,14 @@ class Subject:
         """Whether a conversation leaves room for an answer."""
         return len(self._ids(messages)) < self.base.window
 
-    def spells(self, row: Sequence[Message]) -> bool:
-        """Whether the chat format can write a conversation down with its answers unchanged.
+    def reads(self, row: Sequence[Message]) -> bool:
+        """Whether `likelihoods` takes a conversation: it fits, and its answers are written unchanged.
 
         What a model said may hold what a template strips, such as the end of a thought.
         """
         try:
-            self.base.format.example(inject(self.prompt, row))
-        except FormatError:
+            self._example(row)
+        except UsageError:
             return False
         return True
 

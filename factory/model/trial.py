@@ -17,6 +17,7 @@ from factory.model.measure import (
     neutral_answers,
     plain_answers,
     read,
+    readable,
 )
 from factory.model.sample import Sampling
 from factory.model.subject import Subject
@@ -210,12 +211,17 @@ class Trial:
         base, cases = self._bare("base"), self.material.neutral
         tick = self._tick("base: everyday questions")
         neutral = neutral_answers(base, cases, self._draw("base"), tick)
-        for name, arm in self.arms.items():
-            if arm.bare is not None and isinstance(arm.subject, Subject):
-                self.progress(note=f"{name}: likelihoods")
-                found = self.measured[name]
-                read(arm.subject, arm.bare, self.material, self.plain, neutral, found)
-                self._leave(arm.subject)
+        readers = {
+            name: (arm.subject, arm.bare)
+            for name, arm in self.arms.items()
+            if arm.bare is not None and isinstance(arm.subject, Subject)
+        }
+        both = [one for pair in readers.values() for one in pair]
+        material, plain = readable(both, self.material, self.plain)
+        for name, (subject, bare) in readers.items():
+            self.progress(note=f"{name}: likelihoods")
+            read(subject, bare, material, plain, neutral, self.measured[name])
+            self._leave(subject)
 
     # --- deciding ------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from factory.base import Base
 from factory.contracts import Case
-from factory.model.measure import Draw, answer, answer_suites
+from factory.model.measure import Draw, answer, answer_suites, read, readable
 from factory.model.sampling import Sampling
 from factory.model.subject import Subject
 from factory.suite.items import Script
@@ -58,3 +58,27 @@ def test_more_samples_go_on_where_the_first_ones_ended(tiny_llama: Path) -> None
         assert step.answers[case.id].samples[:2] == first[case.id].samples
         assert step.answers[case.id] == whole.answers[case.id]
         assert len({reply.text for reply in whole.answers[case.id].samples}) == 4
+
+
+def test_a_plain_answer_that_an_arm_cannot_read_is_left_out_for_all(tiny_llama: Path) -> None:
+    bare = Subject(Base("tiny", tiny_llama, None), "", None, "digest")
+    prompted, wordy = bare.behind("Be brief."), bare.behind("Be brief, and plain. " * 8)
+    question = {"role": "user", "content": "Where is my lamp?"}
+    said = {"role": "assistant", "content": "On its way."}
+    held_out = [{"id": name, "messages": [question, said]} for name in ("good", "marked", "long")]
+    # without a prompt it fits, behind the longer one it does not
+    long = "tea " * next(
+        n
+        for n in range(100, 600)
+        if not wordy.reads([question, {"role": "assistant", "content": "tea " * n}])
+    )
+    assert prompted.reads([question, {"role": "assistant", "content": long}])
+    rows = replace(asked(), held_out=tuple(held_out))
+    plain = {"good": "It is on its way.", "marked": "One <|im_end|> two.", "long": long}
+    kept, twins = readable([prompted, bare, wordy], rows, plain)
+    for subject in (prompted, wordy):
+        found = Measured()
+        read(subject, bare, kept, twins, {}, found)
+        assert set(found.likelihoods["twin"]) == set(found.likelihoods["plain"]) == {"good"}
+        assert set(found.likelihoods["held_out"]) == {"good", "marked", "long"}
+    bare.close()

@@ -176,9 +176,11 @@ def test_a_row_that_breaks_the_format_is_named(folder: Path) -> None:
 def test_what_a_template_would_strip_is_known_before_it_is_scored(tiny_qwen3: Path) -> None:
     subject = Subject(base_of(tiny_qwen3), PROMPT, None, "digest")
     question: Message = {"role": "user", "content": "How do I learn ten words a day?"}
-    assert subject.spells([question, {"role": "assistant", "content": "Five in the morning."}])
+    assert subject.reads([question, {"role": "assistant", "content": "Five in the morning."}])
     thought: Message = {"role": "assistant", "content": "Hm. </think> Five in the morning."}
-    assert not subject.spells([question, thought])
+    assert not subject.reads([question, thought])
+    long: Message = {"role": "assistant", "content": "Five in the morning. " * 300}
+    assert not subject.reads([question, long])
 
 
 def test_nan_is_handed_on_and_kept(tiny_llama: Path, tmp_path: Path) -> None:
