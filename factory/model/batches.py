@@ -5,13 +5,14 @@ prompt once instead of once per row, and nothing is padded: the same loss and gr
 fraction of the work. Attention is kept inside each row by an explicit mask, positions restart
 behind the shared beginning (the layout of prefix sharing in arXiv 2402.05099, used for training).
 
-Models that do not honour such a mask (sliding windows, recurrent layers) are found out by `agrees`
-before it is used.
+Models that do not honour such a mask (sliding windows, recurrent layers) are found out by `agrees`,
+on the longest rows, before it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from heapq import nlargest
 from typing import Any
 
 import torch
@@ -89,6 +90,18 @@ def end_to_end(rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         "position_ids": torch.tensor([positions]),
         "attention_mask": torch.tril(same)[None, None],
     }
+
+
+def layout_for(
+    model: Any, rows: Sequence[dict[str, list[int]]]
+) -> Callable[[Sequence[dict[str, list[int]]]], dict[str, torch.Tensor]]:
+    """`end_to_end` if this model gives it the same loss, else `padded`.
+
+    The longest rows are tried: a sliding window, which such a mask switches off, shows in none
+    that is shorter.
+    """
+    longest = nlargest(2, rows, key=lambda row: len(row["input_ids"]))
+    return end_to_end if agrees(model, longest) else padded
 
 
 @torch.no_grad()

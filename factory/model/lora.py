@@ -24,7 +24,7 @@ from factory.base import Base
 from factory.chat import Example
 from factory.contracts import Progress
 from factory.errors import TrainingError
-from factory.model.batches import agrees, end_to_end, labels_of, padded
+from factory.model.batches import labels_of, layout_for
 from factory.model.device import device, load_model, load_tokenizer, with_ladder
 from factory.model.fold import exact_dtype, load_adapter
 from factory.model.metrics import Metrics
@@ -144,11 +144,9 @@ def _run(
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "trackers")
     model = _load(base, plan["precision"])
     dataset = _dataset(rows)
-    first = [dataset[k] for k in range(min(rows_per_step, len(rows)))]
-    layout = end_to_end if agrees(model, first) else padded
     trainer = _Trainer(
         model=model,
-        data_collator=layout,
+        data_collator=layout_for(model, dataset),
         args=_arguments(plan, rows_per_step, recompute, bool(held_out), out, seed, report_to),
         train_dataset=dataset,
         eval_dataset=_dataset(held_out) if held_out else None,

@@ -12,7 +12,14 @@ import torch
 from factory.base import resolve
 from factory.chat import Example
 from factory.errors import TrainingError, UsageError
-from factory.model.batches import agrees, end_to_end, labels_of, padded, shared_beginning
+from factory.model.batches import (
+    agrees,
+    end_to_end,
+    labels_of,
+    layout_for,
+    padded,
+    shared_beginning,
+)
 from factory.model.device import load_model, prove_tokenizer, with_ladder
 from factory.model.lora import last_checkpoint
 from factory.model.score import generate, token_log_likelihoods
@@ -88,6 +95,21 @@ def test_a_model_that_ignores_the_mask_is_found_out(tiny_llama: Path) -> None:
 
     model.forward = deaf
     assert not agrees(model, as_dicts(ROWS))
+
+
+def test_a_window_that_only_the_longest_row_exceeds_is_found_out() -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(1)
+    model = MistralForCausalLM(
+        MistralConfig(
+            vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, sliding_window=16, initializer_range=0.2,
+        )
+    )  # fmt: skip
+    long = example(*range(10, 50))
+    assert layout_for(model, as_dicts(ROWS)) is end_to_end
+    assert layout_for(model, as_dicts([*ROWS, long])) is padded
 
 
 def test_scores_do_not_depend_on_the_batch_and_count_only_the_answer(model: Any) -> None:
