@@ -10,7 +10,8 @@ from typing import Any
 from factory.base import Base
 from factory.errors import UsageError
 from factory.hardware import GIB, Hardware
-from factory.plan import choose, memory_needed
+from factory.memory import finishing, training
+from factory.plan import choose
 from factory.spec import Tune
 
 ROWS, ROW_TOKENS = 100, 150
@@ -59,7 +60,8 @@ def table(hardware: Hardware) -> tuple[str | None, str]:
     """What `factory plan` would choose for each size, given 100 rows of 150 tokens.
 
     Memory is weights, adapters with their Adam states and activations (34 bytes a token, hidden
-    unit and layer; Korthikanti et al., arXiv 2205.05198). Time is 4 FLOPs a weight and token (2
+    unit and layer; Korthikanti et al., arXiv 2205.05198), or what merging and judging take, if that
+    is more. Time is 4 FLOPs a weight and token (2
     forward, 2 back through a frozen base; 6 where it is trained too, Kaplan et al., arXiv
     2001.08361) over the sustained speed that `factory.plan` assumes for this hardware.
 
@@ -76,8 +78,8 @@ def table(hardware: Hardware) -> tuple[str | None, str]:
             plan = choose(Tune(), base, [ROW_TOKENS] * ROWS, 0, hardware)
         except UsageError:
             smallest = "qlora" if hardware.gpus else "fp32"
-            need = memory_needed(base, smallest, 1, ROW_TOKENS) / GIB
-            lines.append(f"{label:>13}  {'does not fit':<12} {f'{need:.1f} GiB':>9}")
+            need = max(training(base, smallest, 1, ROW_TOKENS, hardware), finishing(hardware, base))
+            lines.append(f"{label:>13}  {'does not fit':<12} {f'{need / GIB:.1f} GiB':>9}")
             continue
         largest = label
         how = "4-bit QLoRA" if plan["precision"] == "qlora" else f"{plan['precision']} LoRA"

@@ -119,7 +119,11 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
     console.print(
         f"{chosen.updates} updates on {detect()}: about {duration(chosen.seconds)} and"
         f" {chosen.memory / GIB:.1f} GiB"
-        + (" (already trained, will be reused)" if done else "; merging and judging come on top"),
+        + (
+            " (already trained, will be reused)"
+            if done
+            else "; the time to merge and judge comes on top"
+        ),
         markup=False,
     )
 

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from factory.base import DTYPE_BYTES, Base
+from factory.base import Base
 from factory.errors import UsageError
 from factory.hardware import GIB, Hardware
+from factory.memory import SMALL, finishing, training
 from factory.spec import Tune
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -59,7 +60,7 @@ class Plan:
     seconds: float
     """Predicted training time."""
     memory: int
-    """Predicted peak memory, bytes."""
+    """Predicted peak memory of training, merging and judging, bytes."""
 
     def __getitem__(self, name: str) -> Any:
         return next(c.value for c in self.choices if c.name == name)
@@ -83,7 +84,7 @@ def choose(
 
     Raises:
         UsageError: If there is no row to train on, a target is not a layer of this base, or the
-            model cannot fit in memory in any precision.
+            model cannot be trained, merged and judged in the memory there is.
     """
     rows = len(lengths)
     if rows == 0:
@@ -190,13 +191,16 @@ def choose(
             got=precision,
             allowed="fp32, or bf16 where the CPU has bf16 arithmetic",
         )
-    # On a CPU bf16 is the arithmetic only; the weights stay fp32.
-    memory = memory_needed(base, precision if hardware.gpus else "fp32", batch, longest)
+    needs = {
+        f"training in {precision}": training(base, precision, batch, longest, hardware),
+        "merging and judging": finishing(hardware, base),
+    }
+    what, memory = max(needs.items(), key=lambda need: need[1])
     if memory > hardware.budget:
         raise UsageError(
             "this base does not fit",
             where="base",
-            got=f"{base.parameters / 1e9:.2f}B weights need about {memory / GIB:.1f} GiB in {precision}",
+            got=f"{base.parameters / 1e9:.2f}B weights need about {memory / GIB:.1f} GiB for {what}",
             allowed=f"{hardware.budget / GIB:.1f} GiB ({hardware})",
             hint="choose a smaller base, or a machine with more memory",
         )
@@ -241,35 +245,18 @@ def _precision(base: Base, hardware: Hardware, batch: int, longest: int) -> tupl
         if hardware.flags & {"amx_bf16", "avx512_bf16"}:
             return "bf16", "this CPU multiplies bf16 in hardware; weights stay fp32"
         return "fp32", "this CPU has no bf16 arithmetic, so bf16 would only be slower"
-    if base.parameters <= 5e8 and memory_needed(base, "fp32", batch, longest) < hardware.budget / 4:
-        reason = "small model: fp32 weights with bf16 arithmetic lose nothing"
-    else:
-        reason = "halves the memory at no loss"
+    half, reason = "bf16", "halves the memory at no loss"
     if hardware.gpus[0].capability < (8, 0):
-        if memory_needed(base, "fp16", batch, longest) <= hardware.budget:
-            return "fp16", "this GPU has no bf16 arithmetic"
-    elif memory_needed(base, "bf16", batch, longest) <= hardware.budget:
-        return "bf16", reason
-    return "qlora", "the model fits this GPU only in 4 bits"
-
-
-def memory_needed(base: Base, precision: str, batch: int, longest: int) -> int:
-    """Peak bytes of a LoRA step: weights, adapters with Adam state, activations at batch 1.
-
-    Activations follow Korthikanti et al. (arXiv 2205.05198), 34 bytes a token and hidden unit per
-    layer in 16 bit, at the smallest per-device batch the out-of-memory ladder goes down to.
-    """
-    width = {"fp32": 4, "bf16": 2, "fp16": 2, "qlora": 0.6}[precision]
-    stored = max((DTYPE_BYTES.get(h["dtype"], 4) for h in base.headers.values()), default=4)
-    weights = base.parameters * max(width, 4 if stored > 2 and precision == "fp32" else width)
-    adapters = 0.02 * base.parameters * 16
-    layers = int(base.config.get("num_hidden_layers") or 1)
-    activations = 34 * longest * base.hidden_size * layers * (2 if precision == "fp32" else 1)
-    return int(weights + adapters + activations * min(batch, 2) + 0.4 * GIB)
+        half, reason = "fp16", "this GPU has no bf16 arithmetic"
+    elif base.parameters <= SMALL:
+        reason = "small model: fp32 weights with bf16 arithmetic lose nothing"
+    if training(base, half, batch, longest, hardware) <= hardware.budget:
+        return half, reason
+    return "qlora", "training fits this GPU only in 4 bits; merging and judging need 16 bit"
 
 
 def _flops(hardware: Hardware) -> float:
     if hardware.gpus:
-        return GPU_FLOPS * len(hardware.gpus)
+        return GPU_FLOPS
     flag = next((f for f in CPU_FLOPS_PER_CORE if f in hardware.flags), "avx2")
     return CPU_FLOPS_PER_CORE[flag] * hardware.cores

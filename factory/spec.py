@@ -149,7 +149,7 @@ class Tune(Section):
     epochs: float | None = Field(default=None, gt=0, le=200)
     """Passes over the training rows; usual: 3 to 5."""
     batch_size: int | None = Field(default=None, ge=1, le=1024)
-    """Rows per update over all devices (the effective batch)."""
+    """Rows per update (the effective batch)."""
     warmup: float | None = Field(default=None, ge=0, lt=1)
     """Share of the updates during which the learning rate climbs."""
     precision: Literal["fp32", "bf16", "fp16", "qlora"] | None = None

@@ -15,6 +15,7 @@ from factory.spec import Tune
 LAPTOP = Hardware(2, 8 * GIB, frozenset({"avx2"}), ())
 SERVER = Hardware(16, 64 * GIB, frozenset({"avx2", "avx512f", "avx512_bf16"}), ())
 CONSUMER = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("RTX 4070", 12 * GIB, (8, 9)),))
+SIXTEEN = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("RTX 4080", 16 * GIB, (8, 9)),))
 OLD = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("T4", 16 * GIB, (7, 5)),))
 
 
@@ -111,7 +112,7 @@ def test_usual_values_draw_no_warning() -> None:
         (TINY, LAPTOP, "fp32"),
         (TINY, SERVER, "bf16"),
         (SEVEN, Hardware(8, 64 * GIB, frozenset(), (Gpu("A100", 80 * GIB, (8, 0)),)), "bf16"),
-        (SEVEN, CONSUMER, "qlora"),
+        (SEVEN, SIXTEEN, "qlora"),
         (TINY, OLD, "fp16"),
     ],
 )
@@ -124,6 +125,27 @@ def test_a_base_that_fits_nowhere_is_refused_with_the_numbers() -> None:
         plan(base=HUGE, hardware=CONSUMER)
     assert "70.00B" in str(caught.value)
     assert "12.0 GiB" in str(caught.value)
+
+
+@pytest.mark.parametrize("tune", [AUTO, Tune(precision="qlora")])
+def test_4_bits_do_not_help_where_the_whole_base_cannot_be_judged(tune: Tune) -> None:
+    with pytest.raises(UsageError, match="does not fit") as caught:
+        plan(tune, SEVEN, hardware=CONSUMER)
+    assert "GiB for merging and judging" in str(caught.value)
+
+
+def test_memory_is_that_of_the_hungriest_stage() -> None:
+    eight = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("RTX 4060", 8 * GIB, (8, 9)),))
+    with pytest.raises(UsageError, match="does not fit"):  # trained in bf16, but merged in fp32
+        plan(base=Described(2.6, 2304, 26), hardware=eight)
+    assert plan(base=Described(1.5, 1536, 28), hardware=CONSUMER).memory > 4 * 1.5e9
+    # the starter is never the problem, and its figure says so
+    assert plan().memory < 0.5 * GIB
+
+
+def test_more_gpus_are_not_faster_for_one_is_used() -> None:
+    many = Hardware(8, 32 * GIB, frozenset({"avx2"}), CONSUMER.gpus * 8)
+    assert plan(hardware=many).seconds == plan(hardware=CONSUMER).seconds
 
 
 def test_a_target_that_is_no_layer_is_refused_with_the_layers() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from factory.base import Base
 from factory.errors import TrainingError, UsageError
+from factory.memory import EXACT
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ def device() -> torch.device:
 
 def scoring_dtype(parameters: int) -> torch.dtype:
     """fp32 wherever it is cheap, for log-likelihoods in bf16 are noisy; bf16 for large models on GPU."""
-    return torch.bfloat16 if torch.cuda.is_available() and parameters > 3e9 else torch.float32
+    return torch.bfloat16 if torch.cuda.is_available() and parameters > EXACT else torch.float32
 
 
 def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
@@ -107,6 +109,35 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def _ran_out(error: BaseException) -> bool:
+    """Whether memory ran out; the CPU's allocator says it with a plain RuntimeError."""
+    ours = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return ours or (type(error) is RuntimeError and "allocate memory" in str(error))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or "out of memory"
+
+
+@contextmanager
+def room_after_training() -> Iterator[None]:
+    """Say what to do where the whole base does not fit once training is done.
+
+    Raises:
+        TrainingError: If memory runs out inside.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _ran_out(error):
+            raise
+        raise TrainingError(
+            "out of memory after training, with the whole base in the precision of the merge",
+            got=_first_line(error),
+            hint="free some memory and build again, for the training is kept; or choose a smaller base",
+        ) from error
+
+
 def with_ladder(attempt: Callable[[int, bool], T], batch: int, note: Callable[[str], None]) -> T:
     """Try a batch; out of memory, halve it, and at one row trade time for memory, then give up.
 
@@ -124,10 +155,10 @@ def with_ladder(attempt: Callable[[int, bool], T], batch: int, note: Callable[[s
     while True:
         try:
             return attempt(rows, recompute)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if type(error) is RuntimeError and "allocate memory" not in str(error):
-                raise  # only the CPU allocator says it with a plain RuntimeError
-            reason = str(error).splitlines()[0] if str(error) else "out of memory"
+        except (MemoryError, RuntimeError) as error:
+            if not _ran_out(error):
+                raise
+            reason = _first_line(error)
         free_memory()
         if rows > 1:
             rows = next(size for size in range(rows // 2, 0, -1) if batch % size == 0)

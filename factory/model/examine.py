@@ -11,6 +11,8 @@ from factory.artifacts import Release
 from factory.base import Base
 from factory.contracts import Case, Grader, Progress
 from factory.errors import InstrumentInvalid
+from factory.hardware import Hardware, detect
+from factory.memory import finishing
 from factory.model.sample import Sampling
 from factory.model.subject import Subject
 from factory.model.trial import Arm, Judging, Trial
@@ -22,10 +24,6 @@ from factory.suite.endpoint import Endpoint, EndpointSubject
 from factory.suite.material import Material
 from factory.suite.scores import Answers
 from factory.teaching import Teacher
-
-TWO_AT_ONCE = 2e9
-"""Weights of the largest base that is held in memory together with the models tuned from it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Local:
@@ -108,7 +106,7 @@ def examine(
     trial = Trial(
         config, asked, arms, graders, persona.language, persona.rules,
         Sampling.of(persona.sampling, config.max_new_tokens), persona.random_seed, progress,
-        lean=base.parameters > TWO_AT_ONCE, record=record[1] if record else {},
+        lean=crowded(arms, detect()), record=record[1] if record else {},
         judging=_judging(config.judge, base, persona, ledger, progress) if config.judge else None,
     )  # fmt: skip
     try:
@@ -138,6 +136,13 @@ def examine(
         if one.values.get("tuned")
     }
     return found, card.answers(trial.measured, asked, trial.asked, trial.panel), values
+
+
+def crowded(arms: Mapping[str, Arm], hardware: Hardware) -> bool:
+    """Whether the models of all arms are too many to be held in memory at once."""
+    subjects = [arm.subject for name, arm in arms.items() if name != "prompted"]
+    models = [one.base for one in subjects if isinstance(one, Subject)]
+    return finishing(hardware, *models) > hardware.budget
 
 
 class _Served(Base):

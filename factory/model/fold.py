@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from factory.artifacts import write_json, write_text
 from factory.base import Base
 from factory.errors import TrainingError
+from factory.memory import EXACT
 from factory.model.device import load_model
 
 FP32_UP_TO = 1_000_000_000
@@ -36,7 +37,7 @@ def stored_dtype(base: Base) -> torch.dtype:
 
 def exact_dtype(base: Base) -> torch.dtype:
     """The precision to compute the fold and the reference in: fp32 where memory allows it."""
-    return torch.float32 if base.parameters <= 3e9 else stored_dtype(base)
+    return torch.float32 if base.parameters <= EXACT else stored_dtype(base)
 
 
 def load_adapter(base: Base, adapter: Path, dtype: torch.dtype) -> Any:

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,16 @@ from factory.base import Base
 from factory.chat import Example
 from factory.contracts import Progress
 from factory.errors import TrainingError
+from factory.memory import SMALL
 from factory.model.batches import labels_of, layout_for
-from factory.model.device import device, load_model, load_tokenizer, with_ladder
+from factory.model.device import (
+    device,
+    free_memory,
+    load_model,
+    load_tokenizer,
+    room_after_training,
+    with_ladder,
+)
 from factory.model.fold import exact_dtype, load_adapter
 from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
@@ -122,7 +130,16 @@ def train(
         notes.append(text)
         progress(note=text)
 
-    return with_ladder(attempt, plan["batch_size"], note)
+    trained = with_ladder(attempt, plan["batch_size"], note)
+    if plan["precision"] == "qlora":  # what is judged and served stands on the unquantised base
+        trained = replace(trained, model=None)
+    free_memory()  # the trainer's, and the quantised base's
+    with room_after_training():  # not on the ladder, where no step down would make any
+        if trained.model is None:
+            model = load_adapter(base, out / "adapter", exact_dtype(base))
+        else:  # in the precision the merge is computed in
+            model = trained.model.to(exact_dtype(base))
+    return replace(trained, model=model.eval())
 
 
 def _run(
@@ -181,12 +198,9 @@ def _run(
         raise TrainingError("training ended without a single update", hint="raise tune.epochs")
     _prove_changed(adapted)
     _save(adapted, out / "adapter", base)
-    if plan["precision"] == "qlora":  # what is judged and served stands on the unquantised base
-        adapted = load_adapter(base, out / "adapter", exact_dtype(base))
-    else:  # without the trainer's autocast, in the precision the merge is computed in
-        adapted = trainer.accelerator.unwrap_model(adapted, keep_fp32_wrapper=False)
-        adapted = adapted.to(exact_dtype(base))
-    return Trained(adapted.eval(), best_step, early, rows_per_step, notes)
+    # Without the trainer's autocast.
+    adapted = trainer.accelerator.unwrap_model(adapted, keep_fp32_wrapper=False)
+    return Trained(adapted, best_step, early, rows_per_step, notes)
 
 
 def _finished(checkpoint: Path) -> tuple[int, bool] | None:
@@ -212,7 +226,7 @@ def _load(base: Base, precision: str) -> Any:
         model = load_model(base.folder, torch.bfloat16, quantization_config=quantization)
         return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     # bf16 on a CPU means fp32 weights under autocast: bf16 weights train slower there.
-    small = device().type == "cpu" or base.parameters <= 5e8
+    small = device().type == "cpu" or base.parameters <= SMALL
     if small or precision == "fp32":
         return load_model(base.folder, torch.float32)
     return load_model(base.folder, torch.float16 if precision == "fp16" else torch.bfloat16)
@@ -237,17 +251,13 @@ def _arguments(
     seed: int,
     report_to: Sequence[str],
 ) -> SFTConfig:
-    # Processes started by accelerate; one process uses one GPU, for our batches cannot be split.
-    gpus = int(os.environ.get("WORLD_SIZE", "1"))
-    batch = plan["batch_size"]
-    per_device = next(d for d in range(rows_per_step, 0, -1) if batch % (d * gpus) == 0 or d == 1)
     precision = plan["precision"]
     arguments = SFTConfig(
         output_dir=str(out / "checkpoints"),
         learning_rate=plan["learning_rate"],
         num_train_epochs=plan["epochs"],
-        per_device_train_batch_size=per_device,
-        gradient_accumulation_steps=max(1, batch // (per_device * gpus)),
+        per_device_train_batch_size=rows_per_step,
+        gradient_accumulation_steps=plan["batch_size"] // rows_per_step,
         gradient_checkpointing=recompute,
         lr_scheduler_type="cosine",
         warmup_steps=plan["warmup"],
@@ -273,7 +283,7 @@ def _arguments(
         disable_tqdm=True,
         log_level="error",
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # rows laid end to end cannot be split over several
     return arguments
 
 

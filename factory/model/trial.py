@@ -252,6 +252,7 @@ class Trial:
             cases = [case for case in self.asked if case.id in items]
             draw = self._draw(f"confirm {self.looks}")
             again = fresh(self.arms["tuned"].subject, cases, draw, CONFIRMED_BY)
+            self._leave(self.arms["tuned"].subject)
             metrics = panel.metrics(self.material, self.asked, self.answers())
             found = next(one for one in metrics if one.name == metric)
             return found.of({"tuned": again}, items).values["tuned"]

@@ -61,7 +61,9 @@ def run(
         ]
 
     progress(note="folding the adapter into the base")
+    free_memory()  # what training left
     fold(base, adapter.weights, out / "model")
+    free_memory()
     merged_base = Base(base.name, out / "model", None)
 
     progress(note="adapter reloaded from disk")

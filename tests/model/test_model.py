@@ -12,6 +12,7 @@ import torch
 from factory.base import resolve
 from factory.chat import Example
 from factory.errors import TrainingError, UsageError
+from factory.model import lora
 from factory.model.batches import (
     agrees,
     end_to_end,
@@ -21,8 +22,9 @@ from factory.model.batches import (
     shared_beginning,
 )
 from factory.model.device import load_model, prove_tokenizer, with_ladder
-from factory.model.lora import last_checkpoint
+from factory.model.lora import Trained, last_checkpoint, train
 from factory.model.score import generate, token_log_likelihoods
+from factory.plan import Choice, Plan
 
 KINDS = ("llama", "qwen2", "qwen3")
 PROMPT = [5, 6, 7, 8, 9]
@@ -163,6 +165,33 @@ def test_the_ladder_ends_with_one_clear_error() -> None:
         with_ladder(attempt, 6, lambda _: None)
     assert tried == [(6, False), (3, False), (1, False), (1, True)]
     assert "qlora" in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "qlora"])
+def test_out_of_memory_after_training_is_not_blamed_on_the_rows(
+    precision: str, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    model = load_model(tiny_llama, torch.float32)
+
+    def trained(*given: Any, **_: Any) -> Trained:
+        runs.append(given[4])
+        return Trained(model, 1, False, given[4], [])
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 10 GiB")
+
+    monkeypatch.setattr(lora, "_run", trained)
+    monkeypatch.setattr(lora, "load_adapter", full)
+    monkeypatch.setattr(type(model), "to", full)
+    chosen = Plan((Choice("batch_size", 8, ""), Choice("precision", precision, "")), 1, 1.0, 1)
+    with pytest.raises(TrainingError, match="after training") as caught:
+        train(
+            resolve(str(tiny_llama)), ROWS, [], chosen,
+            out=tmp_path, progress=lambda **_: None, seed=1, report_to=(),
+        )  # fmt: skip
+    assert runs == [8]
+    assert "training is kept" in str(caught.value)
 
 
 def test_a_torn_checkpoint_is_passed_over_and_removed(tmp_path: Path) -> None:
