@@ -254,4 +254,4 @@ def _rows(gathered: Rows, kept: Sequence[Pair]) -> Iterator[Row]:
         yield row
 
 
-STAGE = Stage("distill", version=2, makes=Pairs, run=run, continues=True)
+STAGE = Stage("distill", version=3, makes=Pairs, run=run, continues=True)
