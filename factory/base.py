@@ -32,8 +32,6 @@ WEIGHTS = ["*.safetensors"]
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """Settings of `generation_config.json` that decide how answers are drawn."""
 
-DTYPE_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "I8": 1, "U8": 1}
-
 
 @dataclass(frozen=True)
 class Base:
