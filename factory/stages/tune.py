@@ -120,4 +120,4 @@ def run(
     }
 
 
-STAGE = Stage("tune", version=1, makes=Adapter, run=run, continues=True)
+STAGE = Stage("tune", version=2, makes=Adapter, run=run, continues=True)
