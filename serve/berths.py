@@ -33,8 +33,6 @@ LAST_WORDS_ALONE = 60.0
 """The same where the new release waits for the memory of the old one, and requests wait with it."""
 NOT_AT_ONCE = 10.0
 """Seconds until a release that did not start is tried again because it was asked for."""
-NOT_SOON = 60.0
-"""Seconds until a promoted release that could not be served is tried again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,9 +44,9 @@ class Berth:
     admission: Admission
     group: Group | None = None
     fallback: Admission | None = None
-    """What answered before, until the new one has shown that it starts."""
-    failed: tuple[int, float] | None = None
-    """A promoted release that could not be served, and when to try it again."""
+    """What answered last, until the new one has shown that it starts."""
+    failed: int | None = None
+    """A promoted release that could not be served; it is left alone until the name has moved."""
     retry_at: float = 0.0
     waking: asyncio.Task[None] | None = None
 
@@ -120,7 +118,7 @@ class Berths:
             if post.seat is None or not await self._beside(berth, admission):
                 await self._instead(berth, admission)
         except Exception as error:  # whatever it is, the name keeps what it has
-            berth.failed = (number, time.monotonic() + NOT_SOON)
+            berth.failed = number
             self.tell(
                 f"{name}@{number} was promoted and cannot be served;"
                 f" {berth.admission.ref} stays: {error}"
@@ -161,7 +159,10 @@ class Berths:
             await self.unload(berth.group)
         post = self.fleet.posts[name]
         served = await asyncio.to_thread(self.launcher.facts, admission)
-        berth.fallback, berth.admission, post.served = berth.admission, admission, served
+        # What was promoted while the name slept has not answered yet: nothing falls back to that.
+        last = berth.fallback or berth.admission
+        berth.fallback = None if last.ref == admission.ref else last
+        berth.admission, post.served = admission, served
         if awake:
             await self.load(name)
 
@@ -187,12 +188,19 @@ class Berths:
         """Start what answers for a name that sleeps, with everybody it shares an engine with.
 
         Raises:
-            ApiError: 503 if it does not start, or if nothing idle can make room.
+            ApiError: 503 if it does not start, if it is no longer what passed the gate, or if nothing
+                idle can make room.
         """
         if self.fleet.posts[name].seat is not None:
             return
-        together = await asyncio.to_thread(self._together, self.names[name])
-        members = [berth.admission for berth in together]
+        berth = self.names[name]
+        together = await asyncio.to_thread(self._together, berth)
+        together = [one for one in together if await self._still_admitted(one)]
+        if berth not in together:
+            if await self._fall_back([berth]):
+                return await self.load(name)
+            raise unavailable(f"{name} cannot be served")
+        members = [one.admission for one in together]
         if not await self.make_room(self.launcher.need(members), keep=name):
             raise unavailable(f"{name} has to wait: other models are busy and the memory is full")
         try:
@@ -203,8 +211,18 @@ class Berths:
                 return await self.load(name)
             raise unavailable(f"{name} does not start") from error
         self.memory.groups.append(group)
-        for berth in together:
-            await self._seat(berth, group, *running[berth.admission.ref])
+        for one in together:
+            await self._seat(one, group, *running[one.admission.ref])
+
+    async def _still_admitted(self, berth: Berth) -> bool:
+        """Look at the files again: what starts now may have been altered since they were tested."""
+        ref = berth.admission.ref
+        try:
+            berth.admission = await asyncio.to_thread(self._admitted, ref)
+        except Exception as error:  # a folder can be damaged in many ways
+            self.tell(f"{ref} cannot be served: {error}")
+            return False
+        return True
 
     async def _seat(self, berth: Berth, group: Group, served: Served, endpoint: Endpoint) -> None:
         post = self.fleet.posts[served.name]
@@ -217,8 +235,7 @@ class Berths:
         """Give names whose new release does not start their old one; whether there were any."""
         changed = [berth for berth in berths if berth.fallback is not None]
         for berth in changed:
-            number = int(berth.admission.facts["number"])
-            berth.failed = (number, time.monotonic() + NOT_SOON)
+            berth.failed = int(berth.admission.facts["number"])
             assert berth.fallback is not None
             self.tell(f"{berth.admission.ref} cannot be served; {berth.fallback.ref} is back")
             berth.admission, berth.fallback = berth.fallback, None
@@ -293,7 +310,10 @@ class Berths:
     # --- small questions, asked in a thread ----------------------------------------------------
 
     def _admitted(self, ref: str) -> Admission:
-        return admit(find(self.root, ref), allow_ungated=self.allow_ungated)
+        admission = admit(find(self.root, ref), allow_ungated=self.allow_ungated)
+        for doubt in admission.doubts:
+            self.tell(f"warning: {ref} is served ungated: {doubt}")
+        return admission
 
     def _together(self, berth: Berth) -> list[Berth]:
         """Names without an engine that go into one with this name, this one included."""

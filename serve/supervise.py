@@ -127,11 +127,9 @@ class Supervisor:
 
     async def _follow_one(self, name: str, berth: Berth) -> None:
         number = await asyncio.to_thread(promoted, self.root, name)
-        if berth.failed is not None and (
-            berth.failed[0] != number or time.monotonic() > berth.failed[1]
-        ):
+        if number != berth.failed:
             berth.failed = None
-        if number is None or number == berth.admission.facts["number"] or berth.failed:
+        if number in (None, berth.admission.facts["number"], berth.failed):
             return
         async with self.berths.moving:
             await self.berths.swap(name, number)
@@ -199,5 +197,6 @@ class Supervisor:
                 pause = 1.0
             except Exception as error:
                 log.warning("%s: %s; next attempt in %.0f s", name, error, pause)
+                berths = [*(b for b in berths if b is not down[0]), down[0]]  # the others' turn
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_BACK_OFF)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import httpx
@@ -98,6 +99,19 @@ def test_an_altered_release_is_refused_by_name(
     assert said in str(caught.value)
     assert "brief@1 is not what passed" in str(caught.value)
     assert not admit(find(factory_home, "brief"), allow_ungated=True).gated
+
+
+def test_an_alteration_that_hides_its_time_is_seen(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    made = release()
+    file = made.path / "model" / "model.safetensors"
+    before = file.stat()
+    admit(find(factory_home, "brief"), allow_ungated=False)
+    flip_a_bit(made.path)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(FactoryError, match="not what passed"):
+        admit(find(factory_home, "brief"), allow_ungated=False)
 
 
 @pytest.mark.parametrize(

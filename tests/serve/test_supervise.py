@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from factory.errors import EngineError, UsageError
 from factory.hardware import GIB
 from factory.releases import newest_promoted, point, promoted, release_of, roll_back
 from tests.serve.conftest import PROMPT, MakeRelease, Serve, ask, golden
+from tests.serve.test_releases import flip_a_bit
 
 
 def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
@@ -37,6 +39,19 @@ def answering(url: str, name: str = "brief") -> str:
     response = httpx.post(f"{url}/v1/chat/completions", json=question(model=name, max_tokens=2))
     assert response.status_code == 200, response.text
     return str(response.headers["x-persona-factory-release"])
+
+
+def meant(url: str) -> str:
+    """The release that a name means now, whether or not its engine runs."""
+    return str(httpx.get(f"{url}/v1/models/brief").headers["x-persona-factory-release"])
+
+
+def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what looks after the engines see a later time, and look a few times."""
+    late = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+    monkeypatch.setattr("serve.berths.time", late)
+    monkeypatch.setattr("serve.supervise.time", late)
+    time.sleep(2)
 
 
 # --- the pointer -------------------------------------------------------------------------------
@@ -186,7 +201,7 @@ def test_no_request_fails_while_releases_take_turns(
 
 
 def test_a_promoted_release_that_is_not_what_passed_does_not_take_over(
-    release: MakeRelease, serve: Serve, factory_home: Path
+    release: MakeRelease, serve: Serve, factory_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
     release(number=1)
@@ -197,6 +212,8 @@ def test_a_promoted_release_that_is_not_what_passed_does_not_take_over(
         point(factory_home, "brief", 2)
         eventually(lambda: any("brief@2 was promoted and cannot be served" in x for x in told))
         assert answering(url) == "brief@1"
+        an_hour_later(monkeypatch)
+        assert sum("brief@2 was promoted" in line for line in told) == 1
         release(number=3)
         point(factory_home, "brief", 3)
         eventually(lambda: answering(url) == "brief@3")
@@ -245,7 +262,11 @@ def test_a_swap_within_one_engines_memory_makes_requests_wait_and_not_fail(
 
 
 def test_the_old_release_comes_back_where_the_new_one_does_not_start_in_its_place(
-    release: MakeRelease, serve: Serve, factory_home: Path, tiny_llama: Path
+    release: MakeRelease,
+    serve: Serve,
+    factory_home: Path,
+    tiny_llama: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     probes = golden(tiny_llama, PROMPT)
     told: list[str] = []
@@ -256,6 +277,9 @@ def test_the_old_release_comes_back_where_the_new_one_does_not_start_in_its_plac
         release(number=2, probes=wrong)
         point(factory_home, "brief", 2)
         eventually(lambda: any("brief@1 is back" in line for line in told))
+        assert answering(url) == "brief@1"
+        an_hour_later(monkeypatch)  # it goes on answering: the other one is not tried again
+        assert sum("brief@2: starting" in line for line in told) == 1
         assert answering(url) == "brief@1"
         release(number=3, probes=probes)
         point(factory_home, "brief", 3)
@@ -279,6 +303,58 @@ def test_an_engine_that_nobody_asks_for_is_unloaded_and_comes_back(
     with serve("brief", announce=told.append, idle=0.5) as url:
         eventually(lambda: "unloaded brief@1" in told)
         assert answering(url) == "brief@1"
+
+
+def test_what_was_altered_while_it_slept_is_not_served(
+    release: MakeRelease, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.berths.NOT_AT_ONCE", 0.0)
+    told: list[str] = []
+    path = release().path
+    with serve("brief", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        flip_a_bit(path)
+        response = httpx.post(f"{url}/v1/chat/completions", json=question())
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "engine_unavailable"
+        assert any("model.safetensors was altered" in line for line in told)
+        flip_a_bit(path)
+        assert answering(url) == "brief@1"
+
+
+def test_a_name_falls_back_to_what_answered_and_not_to_what_was_promoted_while_it_slept(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    told: list[str] = []
+    paths = [release(number=number).path for number in (1, 2, 3)]
+    point(factory_home, "brief", 1)
+    with serve("brief", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        for number in (2, 3):
+            point(factory_home, "brief", number)
+            eventually(lambda n=number: meant(url) == f"brief@{n}")
+        for path in paths[1:]:
+            flip_a_bit(path)
+        assert answering(url) == "brief@1"
+        assert any("brief@3 cannot be served; brief@1 is back" in line for line in told)
+
+
+def test_what_was_rolled_back_while_it_slept_never_answers(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    told: list[str] = []
+    path = release(number=1).path
+    release(number=2)
+    point(factory_home, "brief", 1)
+    with serve("brief", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        point(factory_home, "brief", 2)
+        eventually(lambda: meant(url) == "brief@2")
+        roll_back(factory_home, "brief")
+        eventually(lambda: meant(url) == "brief@1")
+        flip_a_bit(path)
+        assert httpx.post(f"{url}/v1/chat/completions", json=question()).status_code == 503
+        assert meant(url) == "brief@1"
 
 
 # --- engines that fall over, and engines elsewhere ----------------------------------------------
