@@ -21,6 +21,10 @@ from serve.upstream import Client, UnreachableError
 RECENT = 60.0
 """Seconds within which a ready engine has generated."""
 
+AT_WORK = 600.0
+"""The same for one that is at an answer: a whole one is seen at its end only, and some engines give one
+answer at a time, so that a question would wait behind it."""
+
 PATIENCE = 5.0
 """Seconds one token may take where an engine has to show that it generates."""
 
@@ -39,6 +43,8 @@ class Seat:
     leases: int = 0
     used: float = field(default_factory=time.monotonic)
     """When it was last asked for."""
+    began: float = 0.0
+    """When it was asked for while it had nothing else to do."""
     generated: float = field(default_factory=time.monotonic)
     """When it last gave a token; it has when it is made."""
     empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,6 +52,13 @@ class Seat:
 
     def __post_init__(self) -> None:
         self.empty.set()
+
+    def quiet(self) -> bool:
+        """Whether it was not heard of for so long that it has to show that it generates."""
+        now = time.monotonic()
+        if self.leases:
+            return now - max(self.began, self.generated) > AT_WORK
+        return now - self.generated > RECENT
 
 
 @dataclass(slots=True)
@@ -173,13 +186,15 @@ class Fleet:
                 code="engine_unavailable",
                 headers={"retry-after": RETRY_AFTER},
             )
-        seat.leases += 1
         seat.used = time.monotonic()
+        if not seat.leases:
+            seat.began = seat.used
+        seat.leases += 1
         seat.empty.clear()
         return Lease(seat, seat.client)
 
     async def unready(self) -> str | None:
-        """Why the endpoint is not ready; None if it is: every engine answers and has generated recently.
+        """Why the endpoint is not ready; None if it is: every engine answers, and generates.
 
         A name whose engine was unloaded for want of use is ready: it comes back when it is asked for.
         """
@@ -194,11 +209,11 @@ class Fleet:
         return None
 
     async def _generated(self, seat: Seat) -> bool:
-        """Whether it generated recently; one question at a time finds out where it was quiet."""
-        if time.monotonic() - seat.generated < RECENT:
+        """Whether it generates; one question at a time finds out where it was quiet."""
+        if not seat.quiet():
             return True
         async with self._proving:
-            return time.monotonic() - seat.generated < RECENT or await _generates(seat)
+            return not seat.quiet() or await _generates(seat)
 
 
 async def healthy(seat: Seat) -> bool:

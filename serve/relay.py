@@ -82,7 +82,13 @@ Chunks = AsyncGenerator[list[dict[str, Any]]]
 the engine has been silent for a while. An error has no choices, and is the last."""
 
 
-async def relay(upstream: Reply, answer: Answer, include_usage: bool, trace: Trace) -> Chunks:
+async def relay(
+    upstream: Reply,
+    answer: Answer,
+    include_usage: bool,
+    trace: Trace,
+    generated: Callable[[], None],
+) -> Chunks:
     """The engine's stream, made anew from what clients may see.
 
     Args:
@@ -90,8 +96,9 @@ async def relay(upstream: Reply, answer: Answer, include_usage: bool, trace: Tra
         answer: What all chunks have in common.
         include_usage: Whether the client asked for a usage chunk.
         trace: The request's.
+        generated: Called for each piece of text as it comes.
     """
-    state = _Chunks(answer, include_usage, trace)
+    state = _Chunks(answer, include_usage, trace, generated)
     ready: list[dict[str, Any]] = []
     rest = b""
     try:
@@ -139,10 +146,13 @@ def event(part: Any) -> bytes:
 class _Chunks:
     """Turns the engine's chunks into ours, and remembers what was already said."""
 
-    def __init__(self, answer: Answer, include_usage: bool, trace: Trace) -> None:
+    def __init__(
+        self, answer: Answer, include_usage: bool, trace: Trace, generated: Callable[[], None]
+    ) -> None:
         self.answer = answer
         self.include_usage = include_usage
         self.trace = trace
+        self.generated = generated
         self.started = False
         self.finished = False
 
@@ -169,6 +179,7 @@ class _Chunks:
             delta["content"] = text
             if text:
                 self.trace.piece()
+                self.generated()
         self.started = True
         reason = choice.get("finish_reason")
         if reason not in (None, "stop", "length"):

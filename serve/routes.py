@@ -141,8 +141,9 @@ async def answer(
         if asked.stream:
             sending = send(lease.client, upstream.body, trace, upstream.path)
             opened = await until_gone(request.receive, sending)
-            events = dialect.events(asked, relay(opened, common, asked.include_usage, trace))
-            return EventStream(events, headers, close=_closing(opened, lease, trace))
+            chunks = relay(opened, common, asked.include_usage, trace, lease.generated)
+            events = dialect.events(asked, chunks)
+            return EventStream(events, headers, close=_closing(opened, lease))
         asking = complete(lease.client, common, upstream.body, trace, upstream.path)
         whole = await until_gone(request.receive, asking)
         lease.generated()
@@ -152,11 +153,9 @@ async def answer(
         return Response(status_code=GONE)
 
 
-def _closing(opened: Reply, lease: Lease, trace: Trace) -> Callable[[], None]:
+def _closing(opened: Reply, lease: Lease) -> Callable[[], None]:
     def both() -> None:
         opened.close()
-        if trace.first is not None:
-            lease.generated()
         lease.close()
 
     return both

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,30 @@ def test_a_dead_engine_is_503_and_not_ready(tiny_llama: Path, factory_home: Path
             assert response.status_code == 503
             assert response.json()["error"]["code"] == "engine_unavailable"
             assert int(response.headers["retry-after"]) <= 10
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_engine_that_is_at_a_long_answer_is_ready_for_as_long_as_that_may_take(
+    stream: bool, tiny_llama: Path, factory_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.fleet.RECENT", 1.0)
+    monkeypatch.setattr("serve.fleet.PATIENCE", 0.2)
+    if stream:  # its words are heard as they come
+        monkeypatch.setattr("serve.fleet.AT_WORK", 1.0)
+    script = Script(60, pause=0.05)
+    with scripted(script, tiny_llama, factory_home) as url, ThreadPoolExecutor(1) as pool:
+        path, body = f"{url}/v1/chat/completions", request(stream=stream)
+        answer = pool.submit(httpx.post, path, json=body, timeout=30)
+        ready = []
+        while script.said < 40:
+            ready.append(httpx.get(f"{url}/readyz").status_code)
+            time.sleep(0.05)
+        assert set(ready) == {200}
+        if not stream:
+            monkeypatch.setattr("serve.fleet.AT_WORK", 1.0)
+            assert httpx.get(f"{url}/readyz").status_code == 503
+        assert answer.result().status_code == 200
+        assert httpx.get(f"{url}/readyz").status_code == 200
 
 
 def test_an_answer_in_flight_is_finished_at_shutdown(tiny_llama: Path, factory_home: Path) -> None:
