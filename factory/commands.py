@@ -146,15 +146,23 @@ def _show_teaching(store: Any, spec: Any, base: Any, files: Sequence[Any]) -> bo
 def build(files: Sequence[Path], overrides: Sequence[str], until: str | None) -> int:
     """Build every persona; every file is read and checked before the first one is built."""
     from factory.intake import opened
-    from factory.pipeline import STAGES
+    from factory.pipeline import STAGES, stages_of
     from factory.store import home, require_disk
 
     if until is not None and until not in STAGES:
         raise UsageError("no such stage", where="--until", got=until, allowed=", ".join(STAGES))
     found = [opened(file, overrides, weights=True, asks=True) for file in files]
-    for _, base, _ in found:
+    for file, (spec, base, _) in zip(files, found, strict=True):
+        if until is not None and until not in stages_of(spec):
+            raise UsageError(
+                "this persona has no such stage, so the build would not stop",
+                where=f"--until, {file}",
+                got=until,
+                allowed=", ".join(stages_of(spec)),
+                hint="pairs are distilled only where there is a `teacher`",
+            )
         base.format.preflight()
-    require_disk(home(), max(base.disk_needed for _, base, _ in found))
+    require_disk(home(), sum(base.disk_needed for _, base, _ in found))
     worst = 0
     for spec, base, data in found:
         try:
@@ -185,7 +193,8 @@ def _build_one(spec: Any, base: Any, files: Sequence[Any], until: str | None) ->
     verdict = built.report.verdict
     if verdict == "PASS":
         return
-    if verdict == "INCONCLUSIVE" and spec.evaluate.inconclusive == "warn":
+    accepted = verdict == "INCONCLUSIVE" and spec.evaluate.inconclusive == "warn"
+    if accepted and built.release is not None:
         console.print(
             f"warning: {spec.name} was released although the evidence did not decide, as"
             " `evaluate.inconclusive: warn` asks",

@@ -7,9 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from factory import commands
+from factory.base import resolve
+from factory.errors import FactoryError, UsageError
 from tests.personas import HERE, write_persona
 
 
@@ -149,6 +153,29 @@ def test_a_base_that_has_to_be_downloaded_says_so_without_a_network() -> None:
     assert done.returncode == 2
     assert "Qwen/Qwen2.5-0.5B-Instruct" in done.stderr
     assert "could not be downloaded" in done.stderr
+
+
+def test_a_build_that_would_not_stop_where_it_was_told_to_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACTORY_HOME", "/dev/null/out")  # nothing can be built there
+    taught = write_persona(tmp_path / "one", "starter", extra="teacher: {type: echo}")
+    untaught = write_persona(tmp_path / "two", "starter")
+    with pytest.raises(UsageError) as caught:
+        commands.build([taught, untaught], [], "distill")
+    assert str(untaught) in str(caught.value) and "teacher" in str(caught.value)
+    assert caught.value.allowed and "distill" not in caught.value.allowed
+
+
+def test_personas_that_only_fit_one_by_one_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACTORY_HOME", "/dev/null/out")  # nothing can be built there
+    free = round(1.5 * resolve("starter").disk_needed)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    files = [write_persona(tmp_path / n, "starter", name=n) for n in ("one", "two")]
+    with pytest.raises(FactoryError, match="not enough disk space"):
+        commands.build(files, [], None)
 
 
 def test_the_schema_is_json_and_the_plugins_are_listed() -> None:
