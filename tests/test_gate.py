@@ -361,6 +361,13 @@ def test_questions_that_the_other_model_does_not_always_pass_are_no_suspects() -
     assert again.calls == []
 
 
+def test_the_fewest_samples_allowed_show_a_question_that_breaks() -> None:
+    (least,) = (m.ge for m in Evaluate.model_fields["samples"].metadata if hasattr(m, "ge"))
+    k = 1 + least  # the greedy answer is one of them
+    breaks = scores("accuracy", {"base": right(*[k] * 40, k=k), "tuned": right(0, *[k] * 39, k=k)})
+    assert decide(breaks, confirm=Asked(0)).verdict == "REGRESSION"
+
+
 def test_a_rule_that_only_the_release_always_kept_may_not_break() -> None:
     base, kept = right(*[5] * 40), right(*[5] * 40)
     broken = scores("rules", {"base": base, "tuned": right(0, *[5] * 39)})
