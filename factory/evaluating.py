@@ -42,7 +42,9 @@ def evaluate(
     with display:
         progress = display.start("evaluate")
         try:
-            report, record = evaluate(home(), ref, against=against, model=model, progress=progress)
+            report, record = evaluate(
+                home(), ref, against=against, model=model, keep=bless is not None, progress=progress
+            )
         except FactoryError as error:
             display.failed("evaluate", error.what)
             raise
@@ -58,7 +60,7 @@ def evaluate(
     for form, file in written.items():
         if file is not None:
             forms[form](file)
-    if bless is not None:
+    if bless is not None and record is not None:
         write_record(bless, record)
     console.print(terminal(report))
     if bless is not None:

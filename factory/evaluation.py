@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from factory import plugins
 from factory.artifacts import Release, hash_folder, hash_json, read_json, read_jsonl, write_json
@@ -22,28 +23,15 @@ from factory.suite import comparable
 from factory.suite.cache import Cache
 from factory.suite.endpoint import Endpoint
 from factory.suite.material import Material, material
+from factory.suite.record import Record
 from factory.weights import weight_files
 
 CACHE, LEDGER = "measured.sqlite", "factory.sqlite"
 
-RECORD = 1
-"""Version of a record's form."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What a model once scored, item by item; written down on purpose, and never changed."""
-
-    label: str
-    keys: Mapping[str, Any]
-    """What must be equal before anything is compared with it."""
-    values: Mapping[str, Mapping[str, list[float]]]
-    """Metric -> item -> values."""
-
 
 def evaluate(
-    root: Path, ref: str, *, against: str, model: str | None, progress: Progress
-) -> tuple[BuildReport, dict[str, Any]]:
+    root: Path, ref: str, *, against: str, model: str | None, keep: bool, progress: Progress
+) -> tuple[BuildReport, Record | None]:
     """Measure a release again and let the gate decide; all that is named is looked at before that.
 
     Args:
@@ -51,10 +39,11 @@ def evaluate(
         ref: NAME (the newest release) or NAME@N.
         against: `promoted`, `base`, NAME@N, a model folder, `URL` or `URL#MODEL`, or a record's file.
         model: A model folder or NAME@N to judge in the place of the release's own weights.
+        keep: Whether the judged model's record is wanted.
         progress: Told how far it is.
 
     Returns:
-        The report, and the record of the judged model.
+        The report, and the record.
 
     Raises:
         UsageError: If something named does not exist, is not comparable (says in what), or cannot
@@ -78,7 +67,7 @@ def evaluate(
         language=spec.language, suites=spec.evaluate.suites,
     )  # fmt: skip
     graders = {name: plugins.load("graders", name).version for name in spec.evaluate.graders}
-    keys = comparable.keys(asked, base, facts["sampling"], graders, spec.evaluate, spec.language)
+    keys = comparable.keys(asked, base, facts["sampling"], spec.evaluate, spec.language)
     record = read_record(Path(against), keys) if written else None
     progress(note="loading torch")
     from factory.model.examine import Local, Persona, examine
@@ -94,7 +83,7 @@ def evaluate(
     previous = other if other is None or isinstance(other, Endpoint) else local(other)
     plugged: list[Grader] = [plugins.load("graders", g)(spec.rules, spec.language) for g in graders]
     with Cache(root / CACHE) as cache:
-        card, answers, values = examine(
+        card, answers, kept = examine(
             spec.evaluate,
             asked,
             Persona(
@@ -109,7 +98,8 @@ def evaluate(
             base=base,
             candidate=candidate,
             previous=previous,
-            record=(record.label, record.values) if record else None,
+            record=record,
+            keep=keep,
             graders=plugged,
             ledger=root / LEDGER,
             cache=cache,
@@ -117,14 +107,12 @@ def evaluate(
         )
     card["model_digest"] = candidate.digest
     card["template_sha256"], card["graders"] = facts["template_sha256"], graders
-    card["comparable"], card["counts"] = keys, counts(spec, asked)
+    card["counts"] = counts(spec, asked)
     card["judged"], card["against"] = candidate.label, card["previous"] or "its base"
     if written:
         card["against"] += f" as in {against}"
     card["people"] = people(root, spec.name, answers)
-    return _report(release, spec, base, card, answers), {
-        "version": RECORD, "label": candidate.label, "keys": keys, "values": values,
-    }  # fmt: skip
+    return _report(release, spec, base, card, answers), kept
 
 
 def counts(spec: Spec, asked: Material) -> dict[str, int]:
@@ -137,14 +125,16 @@ def counts(spec: Spec, asked: Material) -> dict[str, int]:
     }
 
 
-def bless(file: Path, record: Mapping[str, Any]) -> None:
+def bless(file: Path, record: Record) -> None:
     """Write a record down; one that is there is never overwritten.
 
     Raises:
         UsageError: As `may_bless`.
     """
     may_bless(file)
-    write_json(file, {**record, "blessed": datetime.now(UTC).isoformat(timespec="seconds")})
+    write_json(
+        file, {**record.as_dict(), "blessed": datetime.now(UTC).isoformat(timespec="seconds")}
+    )
 
 
 def may_bless(file: Path) -> None:
@@ -174,23 +164,20 @@ def read_record(file: Path, keys: Mapping[str, Any]) -> Record:
     Raises:
         UsageError: If it is none, or was measured otherwise; names every key that differs.
     """
-    found: Any = None
     wrong = ""
     try:
-        found = read_json(file)
+        record = Record.parse(read_json(file))
     except FileNotFoundError:
         wrong = "no such file"
     except OSError as error:
         wrong = f"a file that cannot be read: {error.strerror}"
+    except ValidationError as error:
+        wrong = "; ".join(
+            ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"]]))
+            for one in error.errors()
+        )
     except ValueError as error:
         wrong = f"no JSON: {error}"
-    else:
-        parts = found if isinstance(found, dict) else {}
-        kinds = {"label": str, "keys": dict, "values": dict}
-        if missing := [
-            part for part, kind in kinds.items() if not isinstance(parts.get(part), kind)
-        ]:
-            wrong = f"JSON without {', '.join(missing)}"
     if wrong:
         raise UsageError(
             "there is no record" if wrong == "no such file" else "this is no record",
@@ -198,13 +185,12 @@ def read_record(file: Path, keys: Mapping[str, Any]) -> Record:
             got=wrong[:200],
             allowed="what `factory eval NAME --bless FILE.json` writes",
         )
-    record = Record(found["label"], found["keys"], found["values"])
     if different := comparable.differences(record.keys, keys):
         raise UsageError(
             "this record was measured otherwise, so it says nothing about this model",
             where=str(file),
             got="; ".join(different),
-            allowed="equal questions, suites, rows, base, template, sampling, scorers and engine",
+            allowed="equal questions, suites, rows, base, template, sampling and engine",
             hint="bless a new record, or compare with the release itself: --against NAME@N",
         )
     return record

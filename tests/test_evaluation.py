@@ -175,7 +175,7 @@ def test_what_is_not_there_or_cannot_be_is_one_clear_error_before_anything_is_me
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}", "JSON without label, keys, values"), ("[1]", "JSON without"), ("{", "no JSON: ")],
+    [("{}", "measured: Field required"), ("[1]", "should be a dictionary"), ("{", "no JSON: ")],
 )
 def test_a_file_that_is_no_record_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "bad.json"

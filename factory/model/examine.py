@@ -18,12 +18,14 @@ from factory.model.subject import Subject
 from factory.model.trial import Arm, Judging, Trial
 from factory.pairs.ledger import Ledger
 from factory.spec import Evaluate, Rule
-from factory.suite import card, judge
+from factory.suite import card, comparable, judge
 from factory.suite.cache import Cache
 from factory.suite.endpoint import Endpoint, EndpointSubject
 from factory.suite.material import Material
+from factory.suite.record import Record
 from factory.suite.scores import Answers
 from factory.teaching import Teacher
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
@@ -66,12 +68,13 @@ def examine(
     base: Base,
     candidate: Local,
     previous: Local | Endpoint | None,
-    record: tuple[str, Mapping[str, Mapping[str, list[float]]]] | None = None,
+    record: Record | None = None,
+    keep: bool = False,
     graders: Sequence[Grader],
     ledger: Path,
     cache: Cache,
     progress: Progress,
-) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, list[float]]]]:
+) -> tuple[dict[str, Any], list[dict[str, Any]], Record | None]:
     """Measure, decide, and write the scorecard.
 
     Args:
@@ -81,7 +84,8 @@ def examine(
         base: The base model.
         candidate: The model that is judged.
         previous: What it must not be worse than, beside its base.
-        record: The same from an earlier evaluation: its name, and metric -> item -> values.
+        record: The same from an earlier evaluation.
+        keep: Whether a record is wanted; then the candidate also answers what a second look asks.
         graders: Applied to every answer.
         ledger: Where a judge's verdicts are kept, so that none is paid twice.
         cache: Where answers and likelihoods are kept.
@@ -91,9 +95,10 @@ def examine(
         InstrumentInvalid: If the candidate has another chat template or tokenizer than its base.
 
     Returns:
-        The scorecard, one entry per case with the answers of all arms, and the candidate's own
-        values: metric -> item -> values.
+        The scorecard, one entry per case with the answers of all arms, and the candidate's record.
     """
+    if record is not None:
+        asked = record.shared(asked)
     _prove_format(candidate, base)
     plain = Subject(base, "", cache, base.digest)
     arms = {
@@ -106,11 +111,12 @@ def examine(
     trial = Trial(
         config, asked, arms, graders, persona.language, persona.rules,
         Sampling.of(persona.sampling, config.max_new_tokens), persona.random_seed, progress,
-        lean=crowded(arms, detect()), record=record[1] if record else {},
+        lean=crowded(arms, detect()), record=record.measured if record else None,
         judging=_judging(config.judge, base, persona, ledger, progress) if config.judge else None,
     )  # fmt: skip
     try:
         decision = trial.run()
+        in_full = trial.in_full() if keep else None
     finally:
         for arm in arms.values():
             arm.subject.close()
@@ -129,13 +135,15 @@ def examine(
     )
     found["judge"] = trial.judge
     found["looks"], found["samples"] = trial.looks, trial.samples
-    found["previous"] = previous.label if previous else record[0] if record else None
-    values = {
-        one.name: {item: list(each) for item, each in one.values["tuned"].items()}
-        for one in trial.scores
-        if one.values.get("tuned")
-    }
-    return found, card.answers(trial.measured, asked, trial.asked, trial.panel), values
+    found["previous"] = previous.label if previous else record.label if record else None
+    keys = comparable.keys(asked, base, persona.sampling, config, persona.language)
+    found["comparable"] = keys
+    kept = (
+        Record.of(candidate.label, keys, (*asked.cases, *asked.spare), asked, in_full)
+        if in_full
+        else None
+    )
+    return found, card.answers(trial.measured, asked, trial.asked, trial.panel), kept
 
 
 def crowded(arms: Mapping[str, Arm], hardware: Hardware) -> bool:

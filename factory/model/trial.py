@@ -77,8 +77,8 @@ class Trial:
     progress: Progress
     lean: bool = False
     """Whether only one model is held in memory at a time; then whole arms follow each other."""
-    record: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
-    """Scores of `previous` from an earlier evaluation: metric -> item -> values."""
+    record: Measured | None = None
+    """What `previous` said in an earlier evaluation, to all of `material`."""
     judging: Judging | None = None
     """Asks the judge, where there is one."""
     measured: dict[str, Measured] = field(default_factory=dict)
@@ -104,6 +104,8 @@ class Trial:
         self._ask(self.material.cases)
         self._ask_suites()
         self._read()
+        if self.record is not None:
+            self.measured["previous"] = self.record
         decision = self._decide(panel)
         more = self.config.most_samples > self.samples or self.material.spare
         if decision.verdict == "INCONCLUSIVE" and decision.undecided and more:
@@ -124,6 +126,19 @@ class Trial:
     def answers(self) -> dict[str, dict[str, Answers]]:
         """Arm -> case -> answers."""
         return {arm: found.answers for arm, found in self.measured.items()}
+
+    def in_full(self) -> Measured:
+        """The tuned model with all answers of a second look, drawn now if there was none.
+
+        A record is compared with many runs, of which some look twice.
+        """
+        found = replace(self.measured["tuned"], answers=dict(self.measured["tuned"].answers))
+        cases = (*self.material.cases, *self.material.spare)
+        most = max(self.config.samples, self.config.most_samples)
+        subject, tick = self.arms["tuned"].subject, self._tick("tuned: answering for the record")
+        self._total += len(cases) * (1 + most) - len(self.asked) * (1 + self.samples)
+        answer(subject, cases, self._draw("tuned"), most, found, tick)
+        return found
 
     # --- measuring -----------------------------------------------------------------------------
 
@@ -227,12 +242,7 @@ class Trial:
 
     def _decide(self, panel: Panel) -> Decision:
         self.progress(note="scoring")
-        self.scores = [
-            replace(one, values={**one.values, "previous": self.record[one.name]})
-            if one.name in self.record
-            else one
-            for one in panel.scores(self.material, self.asked, self.measured)
-        ]
+        self.scores = panel.scores(self.material, self.asked, self.measured)
         self.instruments = [
             *sound(self.asked, self.measured, self.scores),
             *planted(

@@ -13,7 +13,6 @@ from factory.contracts import Grader, Progress
 from factory.questions import Question
 from factory.spec import Evaluate, Rule
 from factory.store import Stage, home
-from factory.suite import comparable
 from factory.suite.cache import Cache
 from factory.suite.material import material
 
@@ -76,7 +75,7 @@ def run(
     from factory.model.examine import Local, Persona, examine
 
     with Cache(home() / CACHE) as cache:
-        card, answers, values = examine(
+        card, answers, _ = examine(
             config,
             asked,
             Persona(prompt, description, voice, rules, language, sampling, random_seed),
@@ -91,20 +90,15 @@ def run(
     card["model_digest"] = model.digest
     card["template_sha256"] = base.format.template_sha256
     card["graders"] = graders
-    card["comparable"] = comparable.keys(asked, base, sampling, graders, config, language)
     card["counts"] = {
         "questions": len(questions),
         "expected": sum(q.expect is not None for q in questions),
         "rows": len(asked.held_out),
         "suites": len(asked.suites),
     }
-    write_json(
-        out / "record.json",
-        {"version": 1, "label": model.digest[:12], "keys": card["comparable"], "values": values},
-    )
     write_jsonl(out / "answers.jsonl", answers)
     write_json(out / "scorecard.json", card)
     return {"verdict": card["verdict"], "summary": card["summary"]}
 
 
-STAGE = Stage("evaluate", version=2, makes=Scorecard, run=run)
+STAGE = Stage("evaluate", version=3, makes=Scorecard, run=run)

@@ -1,4 +1,4 @@
-"""Whether two scorecards may be compared at all: what was asked, how, and what scored it."""
+"""Whether two models' answers may be compared at all: what was asked, of which base, and how."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from factory.base import Base
 from factory.spec import Evaluate
 from factory.suite import items
 from factory.suite.material import Material, fingerprint
-from factory.suite.style import VERSION
-
-SCORING = 1
-"""Bumped whenever the same answers would get other scores (style has a version of its own)."""
 
 
 def keys(
     asked: Material,
     base: Base,
     sampling: Mapping[str, float],
-    graders: Mapping[str, int],
     config: Evaluate,
     language: str,
 ) -> dict[str, Any]:
-    """Everything that must be equal before two scorecards say anything about each other."""
+    """Everything that must be equal before the answers of two runs say anything about each other.
+
+    What scores them is not among it: a record's answers are scored with the new ones.
+    """
     return {
         "questions": fingerprint(asked.cases)[:16],
         "suites": {name: items.version(name, language)[:16] for name in config.suites},
@@ -33,7 +31,6 @@ def keys(
         "base": base.digest[:16],
         "template": base.format.template_sha256[:16],
         "sampling": {**sampling, "max_new_tokens": config.max_new_tokens},
-        "scorers": {**graders, "style": VERSION, "scoring": SCORING},
         "engine": f"transformers {importlib.metadata.version('transformers')}",
     }
 

@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from factory.rows.words import CJK
 from factory.suite.marks import PLACE, Marks, strongest
 
-VERSION = 1
-"""Part of a scorecard's comparability: another version gives other numbers."""
-
 LEAST = 8
 """Fewest texts of a side from which anything is learned."""
 

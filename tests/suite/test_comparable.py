@@ -35,7 +35,6 @@ def found(base: Base, **changed: Any) -> dict[str, Any]:
         "questions": QUESTIONS,
         "rows": ROWS,
         "sampling": {"temperature": 0.7},
-        "graders": {"accuracy": 1},
         "config": Evaluate(),
         "language": "en",
     } | changed
@@ -44,9 +43,7 @@ def found(base: Base, **changed: Any) -> dict[str, Any]:
         given["questions"], given["rows"], [], ROWS,
         language=given["language"], suites=config.suites,
     )  # fmt: skip
-    return keys(
-        asked, base, given["sampling"], given["graders"], config, given["language"]
-    )  # fmt: skip
+    return keys(asked, base, given["sampling"], config, given["language"])
 
 
 def longer_answers() -> Evaluate:
@@ -70,7 +67,6 @@ CHANGES: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "another language": ("suites", lambda: {"language": "zh"}),
     "another temperature": ("sampling", lambda: {"sampling": {"temperature": 0.2}}),
     "longer answers": ("sampling", lambda: {"config": longer_answers()}),
-    "a newer grader": ("scorers", lambda: {"graders": {"accuracy": 2}}),
 }
 
 
