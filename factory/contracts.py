@@ -94,6 +94,7 @@ class Reply:
     """What a model answered."""
 
     text: str
+    """Empty only where the length limit cut it off before it began."""
     finish_reason: Literal["stop", "length"]
     token_count: int
     prompt_tokens: int | None = None

@@ -236,6 +236,76 @@ def test_a_teacher_that_lists_no_questions_is_told_apart_from_one_that_answers_b
     assert f"no questions {report['rejected']['no_questions']}" in summarise(pairs)
 
 
+def test_half_a_character_in_a_list_costs_one_question_and_not_the_build(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = EchoTeacher.reply
+
+    async def torn(self: EchoTeacher, request: Request) -> Reply:
+        reply = await answer(self, request)
+        if request.schema is None:
+            return reply
+        listed = json.loads(reply.text)["questions"]
+        return replace(reply, text=json.dumps({"questions": ["Why do cats purr \ud83d?", *listed]}))
+
+    monkeypatch.setattr(EchoTeacher, "reply", torn)
+    report = distilled(home, persona(tmp_path)).report()
+    assert report["accepted"] == 40
+    assert report["rejected"]["question_mojibake"] > 0
+
+
+def thinking(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[Request]:
+    """Let the toy teacher think so much before it says anything; what it is asked comes back."""
+    answer = EchoTeacher.reply
+    asked: list[Request] = []
+
+    async def think(self: EchoTeacher, request: Request) -> Reply:
+        asked.append(request)
+        if request.max_tokens <= tokens:
+            return Reply("", "length", request.max_tokens, 20, "hm " * request.max_tokens)
+        return await answer(self, request)
+
+    monkeypatch.setattr(EchoTeacher, "reply", think)
+    return asked
+
+
+def test_a_teacher_that_needs_all_room_for_thoughts_is_soon_one_clear_error(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = thinking(monkeypatch, 3000)
+    with pytest.raises(UsageError) as caught:
+        distilled(home, persona(tmp_path, sets=("distill.pairs=2000",)))
+    assert "distill.max_tokens" in str(caught.value)
+    assert len(asked) == len({repr(request) for request in asked}) < 100
+
+
+def test_room_for_thoughts_is_room_in_every_kind_of_request(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thinking(monkeypatch, 3000)
+    pairs = distilled(home, persona(tmp_path, sets=("distill.max_tokens=4000",)))
+    rows = written(pairs)
+    assert len(rows) == 40 and all(row["twin"] for row in rows)
+
+
+def test_an_answer_lost_in_thought_is_asked_for_once_more_with_more_room(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = EchoTeacher.reply
+    first: dict[str, int] = {}
+
+    async def think(self: EchoTeacher, request: Request) -> Reply:
+        if request.messages[0]["role"] != "system":
+            return await answer(self, request)
+        limit = first.setdefault(request.messages[-1]["content"], request.max_tokens)
+        if request.max_tokens == limit:
+            return Reply("", "length", limit, 20, "hm")
+        return await answer(self, request)
+
+    monkeypatch.setattr(EchoTeacher, "reply", think)
+    assert distilled(home, persona(tmp_path)).report()["accepted"] == 40
+
+
 def test_a_question_the_endpoint_refuses_is_a_rejection_and_not_the_end(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,9 @@ _A_FEW = 5
 """Words from which answers are compared with each other and with their twins."""
 _LOOPS = 3
 
+NO_ROOM = "no_room"
+"""Reason of a reply that is empty: the limit cut it off before it began, mostly while thinking."""
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -180,7 +183,8 @@ class Acceptor:
     def answer(self, question: str, reply: Reply, cell: Cell) -> Accepted | Rejected:
         """Judge an answer, mended where that is possible; an accepted one is remembered."""
         if reply.finish_reason == "length":
-            return Rejected("length", f"stopped by the limit after {reply.token_count} tokens")
+            reason = "length" if reply.text.strip() else NO_ROOM
+            return Rejected(reason, f"stopped by the limit after {reply.token_count} tokens")
         fixed = mend(reply.text)
         damage = _damage(reply.text, fixed)
         if damage:

@@ -87,6 +87,8 @@ class Caller:
     async def ask(self, request: Request, rank: int = 0) -> Reply:
         """The answer to a question: from the ledger, from a call in flight, or paid for now.
 
+        Its text is empty where thoughts alone reached the length limit.
+
         Args:
             request: The question.
             rank: Of those that wait for a place, the lower ones go first.
@@ -176,7 +178,8 @@ class Caller:
         try:
             self._ledger.begin(key, endpoint=teacher.endpoint, model=teacher.model, request=request)
             reply = _clean(await teacher.reply(request))
-            if not reply.text.strip():
+            # cut off before it began: the same question would end in the same way
+            if not reply.text.strip() and reply.finish_reason != "length":
                 raise EmptyAnswer("the answer is empty", reply)
         except TeacherError as error:
             charged = error.reply if isinstance(error, EmptyAnswer) else None

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from factory.contracts import Progress, Reply, Request, TeacherError
+from factory.errors import UsageError
 from factory.pairs import prompts
-from factory.pairs.accept import Accepted, Acceptor
+from factory.pairs.accept import NO_ROOM, Accepted, Acceptor
 from factory.pairs.calls import Caller
 from factory.pairs.cells import Cell
 from factory.spec import Seed
@@ -42,6 +43,12 @@ LATER = 1
 
 _SHOWN = 200
 """Letters kept of a reply that held no question."""
+
+HOPELESS = 20
+"""Empty replies before the first accepted answer, after which no more are paid for."""
+
+MORE_ROOM = "raise `distill.max_tokens`; it counts thoughts too, which may take some thousand"
+"""Hint where replies came back empty."""
 
 LONGER = 1.5
 """How much longer an answer that hit the limit may be on its second try."""
@@ -145,7 +152,12 @@ class Writer:
     progress: Progress
 
     async def write(self, cells: Sequence[Cell]) -> Account:
-        """Fill every cell, or give it up when its candidates are spent."""
+        """Fill every cell, or give it up when its candidates are spent.
+
+        Raises:
+            UsageError: If the length limit leaves the teacher no room for answers.
+            FactoryError: If it cannot be asked any more.
+        """
         tries = self.config.candidates
         account = Account(works=[Work(cell, cell.quota * tries) for cell in cells])
         waiting: deque[Candidate] = deque()
@@ -194,7 +206,7 @@ class Writer:
                 continue
             judged = self.acceptor.answer(question, answer, work.cell)
             if isinstance(judged, Accepted):
-                ask = prompts.plain_request(question, sample=0)
+                ask = self._roomy(prompts.plain_request(question, sample=0))
                 twin = calls.create_task(self._one(ask, LATER)) if self.config.twins else None
                 date = self.caller.date(request)
                 good.append(Candidate(work, question, judged.text, date, twin))
@@ -221,7 +233,7 @@ class Writer:
             sample=work.asked,
         )
         work.asked += 1
-        return calls.create_task(self._one(request))
+        return calls.create_task(self._one(self._roomy(request)))
 
     def _judge_questions(self, work: Work, reply: Reply | TeacherError, account: Account) -> None:
         found = 0
@@ -229,7 +241,10 @@ class Writer:
             self._reject(account, work.cell, "", f"no_answer_{reply.kind}", reply.message)
         else:
             questions = prompts.parse_questions(reply)
-            if not questions:
+            if not questions and not reply.text.strip():
+                detail = f"stopped by the limit after {reply.token_count} tokens"
+                self._reject(account, work.cell, "", NO_ROOM, detail)
+            elif not questions:
                 self._reject(account, work.cell, "", "no_questions", reply.text[:_SHOWN])
             for text in questions:
                 reason = self.acceptor.question(text, work.cell)
@@ -256,6 +271,10 @@ class Writer:
             max_tokens=self.config.max_tokens or request.max_tokens,
         )
 
+    def _roomy(self, request: Request) -> Request:
+        """The request with room for the thoughts that answers are given room for."""
+        return replace(request, max_tokens=max(request.max_tokens, self.config.max_tokens or 0))
+
     def _take(self, work: Work) -> Iterator[str]:
         for _ in range(min(work.missing, work.limit - work.tried, len(work.waiting))):
             work.tried += 1
@@ -274,7 +293,7 @@ class Writer:
         while len(waiting) > most:
             found = waiting.popleft()
             work, twin = found.work, await found.twin if found.twin else None
-            plain = twin.text if isinstance(twin, Reply) else None
+            plain = twin.text if isinstance(twin, Reply) and twin.text.strip() else None
             reason = None
             if plain is not None:
                 reason = self.acceptor.twin(found.question, found.answer, plain)
@@ -290,3 +309,11 @@ class Writer:
     def _reject(self, account: Account, cell: Cell, text: str, reason: str, detail: str) -> None:
         account.rejected[reason] += 1
         self.note(cell, text, reason, detail)
+        hopeless = account.rejected[NO_ROOM] >= HOPELESS and not account.accepted
+        if reason == NO_ROOM and hopeless:
+            raise UsageError(
+                "the length limit leaves the teacher no room for answers: it may spend it on thoughts",
+                where="distill.max_tokens",
+                got=f"{HOPELESS} empty replies and not one pair; the last was {detail}",
+                hint=MORE_ROOM,
+            )

@@ -15,12 +15,12 @@ from factory.base import Base
 from factory.contracts import Progress
 from factory.errors import UsageError
 from factory.pairs import cells, diversity, prompts
-from factory.pairs.accept import Acceptor
+from factory.pairs.accept import NO_ROOM, Acceptor
 from factory.pairs.budget import Budget, Prices
 from factory.pairs.calls import Caller
 from factory.pairs.cells import Cell
 from factory.pairs.ledger import Ledger
-from factory.pairs.writing import Account, Pair, Writer
+from factory.pairs.writing import MORE_ROOM, Account, Pair, Writer
 from factory.questions import Question
 from factory.spec import Rule, Seed, Spec
 from factory.store import Stage, home
@@ -234,7 +234,9 @@ def _require(account: Account, out: Path) -> None:
         "not one pair of the teacher's was accepted",
         where="teacher",
         got=reasons or "no questions at all",
-        hint=f"read {out / 'candidates.jsonl'}; a stronger model, or looser rules, may help",
+        hint=MORE_ROOM
+        if account.rejected[NO_ROOM]
+        else f"read {out / 'candidates.jsonl'}; a stronger model, or looser rules, may help",
     )
 
 

@@ -105,7 +105,7 @@ class Asker:
         try:
             reply = await self._caller.ask(request)
             found = read(reply.text)
-            if found is None:
+            if found is None and reply.text.strip():
                 found = read((await self._caller.ask(prompts.repair_request(request, reply))).text)
         except TeacherError:
             return None

@@ -130,7 +130,8 @@ def reply(content: bytes, request: Request) -> Reply:
     """Read a response whose status is a success.
 
     Raises:
-        TeacherError: If it is none: empty, cut off, unreadable, an error in disguise.
+        TeacherError: If it is none: empty, broken off, unreadable, an error in disguise. An answer
+            that is empty because the length limit cut it off is one.
     """
     try:
         found = json.loads(content)
@@ -158,9 +159,8 @@ def reply(content: bytes, request: Request) -> Reply:
         prompt_tokens=_count(usage, "prompt_tokens"),
         reasoning=thoughts,
     )
-    if not whole.text.strip():
-        cut = ", cut off at the length limit" if whole.finish_reason == "length" else ""
-        held = f"only thoughts{cut}, and no answer" if thoughts else "no text"
+    if not whole.text.strip() and whole.finish_reason != "length":
+        held = "only thoughts, and no answer" if thoughts else "no text"
         raise EmptyAnswer(f"the answer holds {held}", whole)
     return whole
 

@@ -215,11 +215,20 @@ def test_a_refused_question_is_not_repeated_and_others_go_on(ledger: Ledger) -> 
 
 
 def test_charged_but_empty_answers_count_as_spent(ledger: Ledger) -> None:
-    thought = EmptyAnswer("only thoughts", Reply("", "length", 50, 20, "thoughts"))
+    thought = EmptyAnswer("only thoughts", Reply("", "stop", 50, 20, "thoughts"))
     teacher = Scripted(failing(thought, Reply("", "stop", 1, 20)))
     made = caller(teacher, ledger, budget=Budget(prices=Prices(1.0, 1.0)))
     ask(made, question("a"))
     assert made.spent() == Spent(3, 60, 56, pytest.approx(0.000116))
+
+
+def test_an_answer_cut_off_before_it_began_is_paid_once(ledger: Ledger) -> None:
+    lost = Reply("", "length", 50, 20, "thoughts")
+    teacher = Scripted(failing(lost))
+    for _ in range(2):  # the next run finds it, too
+        assert ask(caller(teacher, ledger), question("a")) == [lost]
+    assert teacher.asked["a"] == 1
+    assert ledger.spent() == Spent(1, 20, 50, None)
 
 
 def test_fatal_stops_everything_at_once_with_the_server_s_words(ledger: Ledger) -> None:

@@ -405,11 +405,14 @@ def test_answer_and_thoughts_are_kept_apart(
 )
 def test_thoughts_alone_are_no_answer_but_are_paid_for(message: dict[str, Any]) -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 30}
-    with serving(scripted([200, {}, chat(message, "length", usage=usage)])) as (_, url):
+    with serving(scripted([200, {}, chat(message, "stop", usage=usage)])) as (_, url):
         found = error(url)
     assert isinstance(found, EmptyAnswer) and found.kind == "overloaded"
     assert (found.reply.prompt_tokens, found.reply.token_count) == (9, 30)
     assert ("thoughts" in found.message) == ("think" in json.dumps(message))
+    with serving(scripted([200, {}, chat(message, "length", usage=usage)])) as (_, url):
+        cut = reply(url)
+    assert (cut.text, cut.finish_reason, cut.token_count) == ("", "length", 30)
 
 
 @pytest.mark.parametrize(
