@@ -20,6 +20,7 @@ from factory.report.display import Display
 from factory.report.words import spoken
 from factory.spec import Spec
 from factory.store import Stage, Store, canonical, disk_errors, lock
+from factory.teachers.address import kept
 
 A = TypeVar("A", bound=Artifact)
 
@@ -71,7 +72,7 @@ class Run:
             attempt = logs / f"attempt_{max(numbers, default=0) + 1}"
             attempt.mkdir()
             pinned = {
-                **self.spec.model_dump(mode="json"),
+                **kept(self.spec),
                 "base": {
                     "name": self.base.name,
                     "revision": self.base.revision,
@@ -186,6 +187,8 @@ def _logging_to(file: Path) -> Iterator[None]:
     root = logging.getLogger()
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    # It would write down whole addresses, with the keys that some carry.
+    handler.addFilter(lambda record: record.name != "httpx")
     before = root.handlers[:], root.level
     root.handlers = [handler]
     root.setLevel(logging.INFO)

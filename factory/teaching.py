@@ -54,7 +54,7 @@ class Distill(Section):
     temperature: float = Field(default=0.9, ge=0, le=2)
     """How varied the teacher writes."""
     max_tokens: int | None = Field(default=None, ge=16, le=32_768)
-    """Longest answer in tokens, thoughts included; left out: three for each word it may have."""
+    """Longest reply in tokens, thoughts included; left out: three for each word an answer may have."""
 
 
 class Budget(Section):
@@ -86,8 +86,8 @@ class Teacher(Section):
     """Address of the endpoint, e.g. http://127.0.0.1:11434/v1; left out: OpenAI's own."""
     model: str | None = None
     """The endpoint's name of the model."""
-    api_key_variable: str = Field(default="OPENAI_API_KEY", json_schema_extra=TRANSPORT)
-    """Environment variable that holds the key; the key itself never stands in a file."""
+    api_key_variable: Text | None = Field(default=None, json_schema_extra=TRANSPORT)
+    """Environment variable that holds the key; left out: OPENAI_API_KEY, for OpenAI's own address."""
     concurrency: int = Field(default=8, ge=1, le=256, json_schema_extra=TRANSPORT)
     """Most requests at the same time."""
     timeout: float = Field(default=120.0, gt=0, json_schema_extra=TRANSPORT)

@@ -76,7 +76,8 @@ def test_a_persona_becomes_a_tested_release(
 
 
 def test_a_teacher_writes_what_the_seeds_only_show(tiny_llama: Path, tmp_path: Path) -> None:
-    teacher = "teacher: {type: echo}\ndistill: {pairs: 48}\n"
+    login = "https://user:word-8451@host/v1?key=word-8451"
+    teacher = f"teacher: {{type: echo, base_url: '{login}'}}\ndistill: {{pairs: 48}}\n"
     file = write_persona(tmp_path / "p", tiny_llama, count=8, extra=teacher)
     done = factory("build", file)
     assert "48 of 48 pairs accepted" in done.stdout and "PASS" in done.stdout
@@ -85,6 +86,8 @@ def test_a_teacher_writes_what_the_seeds_only_show(tiny_llama: Path, tmp_path: P
         release.path / "README.md"
     ).read_text("utf-8")
     assert "Written by a teacher" in only("runs/brief--*/report.html").read_text("utf-8")
+    papers = [p for p in home().rglob("*") if p.suffix in (".json", ".log", ".md", ".html")]
+    assert papers and not [p for p in papers if "word-8451" in p.read_text("utf-8")]
     # how it is asked is no reason to ask again
     factory("build", file, "--set", "teacher.concurrency=2")
     assert all(stages(only("runs/brief--*/stages.json").parent).values())
@@ -154,6 +157,18 @@ def test_a_model_that_got_worse_is_not_released(tmp_path: Path) -> None:
     assert "not released" in done.stderr or "loss became" in done.stderr or "NaN" in done.stderr
     assert not (home() / "releases" / "brief" / "1").exists()
     assert "Traceback" not in done.stderr
+
+
+def test_a_build_that_stops_before_the_release_speaks_of_none(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    """The suites' default margin does not decide about a random base."""
+    close = """{suites: [forgetting], max_new_tokens: 16, margins: {drift: 99, form: 1},
+  inconclusive: warn}"""
+    file = write_persona(tmp_path / "p", tiny_llama, evaluate=close)
+    done = factory("build", file, "--until", "evaluate", check=11)
+    assert "not released" in done.stderr and "although" not in done.stdout
+    assert not list(home().glob("releases/*/*"))
 
 
 def test_two_builds_of_one_persona_at_once_are_refused(tiny_llama: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from factory.examples import probe_prompts
 from factory.spec import Release as ReleaseConfig
 from factory.spec import Spec
 from factory.store import Stage
+from factory.teachers.address import kept
 
 SPLITS = ("train", "validation", "test")
 """The rows travel with the release, so that it can be judged again anywhere."""
@@ -69,7 +70,7 @@ def run(
         *((data.path / f"{name}.jsonl", f"evaluation/{name}.jsonl") for name in SPLITS),
     ):
         _place(source, out / name)
-    write_json(out / "persona.json", spec.model_dump(mode="json"))
+    write_json(out / "persona.json", kept(spec))
     facts = {
         "name": spec.name,
         "number": number,
@@ -127,4 +128,4 @@ def _link(source: Path, target: Path) -> None:
             _place(file, target / file.relative_to(source))
 
 
-STAGE = Stage("release", version=2, makes=Release, run=run)
+STAGE = Stage("release", version=3, makes=Release, run=run)

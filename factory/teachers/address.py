@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
 from factory.errors import UsageError
+from factory.spec import Spec
 
 CHAT = "/chat/completions"
+
+NOT_STORED = "not-stored"
+"""What stands in a stored address where a login or parameters were."""
+
+_PUBLIC = ("api-version",)
+"""Parameters that are no secret, and without which an endpoint may not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,28 @@ def address(text: str) -> Address:
     auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
     bare = url.copy_with(path=path or "/", query=None, fragment=None, userinfo=b"")
     return Address(bare, url.params, auth)
+
+
+def kept(spec: Spec) -> dict[str, Any]:
+    """A persona as runs and releases keep it, in JSON's types: its addresses hold no login."""
+    found = spec.model_dump(mode="json")
+    for section in (found["teacher"], found["evaluate"]["judge"]):
+        if section and section["base_url"]:
+            section["base_url"] = stored(section["base_url"])
+    return found
+
+
+def stored(text: str) -> str:
+    """An address as a file may hold it; `NOT_STORED` stands where a secret was or may have been."""
+    try:
+        found = address(text)
+    except UsageError:
+        return NOT_STORED  # a plug-in may know what it means, and what in it is secret
+    query = {name: found.query[name] for name in _PUBLIC if name in found.query}
+    if len(query) < len(found.query):
+        query[NOT_STORED] = ""
+    login = NOT_STORED.encode() if found.auth else b""
+    return str(found.url.copy_with(userinfo=login, params=query or None)).rstrip("/")
 
 
 def header(key: str | None) -> str | None:

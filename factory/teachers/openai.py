@@ -16,13 +16,14 @@ from factory.base import Base
 from factory.contracts import Reply, Request, TeacherError
 from factory.errors import UsageError
 from factory.teachers import answer, dialect
-from factory.teachers.address import CHAT, address, header
+from factory.teachers.address import CHAT, NOT_STORED, address, header
 from factory.teachers.answer import Refusal
 from factory.teachers.dialect import Dialect
 from factory.teachers.line import Line
 from factory.teaching import Teacher
 
 DEFAULT_URL = "https://api.openai.com/v1"
+DEFAULT_VARIABLE = "OPENAI_API_KEY"
 
 _MODELS_SHOWN = 12
 _WAYS = 8
@@ -79,16 +80,24 @@ class OpenAITeacher:
                 hint="add `model` to the `teacher` section",
             )
         url = section.base_url or DEFAULT_URL
+        if NOT_STORED in url:
+            raise UsageError(
+                "the login in this teacher's address is not kept with a release",
+                where="teacher.base_url",
+                got=url,
+                hint="use `teacher.api_key_variable` in the persona file instead, and build again",
+            )
         # The key of one service is not shown to another unless that was asked for.
-        chosen = "api_key_variable" in section.model_fields_set
-        needed = chosen or address(url).host == httpx.URL(DEFAULT_URL).host
-        key = os.environ.get(section.api_key_variable) if needed else None
-        if needed and not key:
+        variable = section.api_key_variable
+        if variable is None and address(url).host == httpx.URL(DEFAULT_URL).host:
+            variable = DEFAULT_VARIABLE
+        key = os.environ.get(variable) if variable else None
+        if variable and not key:
             raise UsageError(
                 "this teacher needs a key",
                 where="teacher.api_key_variable",
-                got=f"the environment variable {section.api_key_variable} is not set",
-                hint=f"export {section.api_key_variable}=...; a local server at"
+                got=f"the environment variable {variable} is not set",
+                hint=f"export {variable}=...; a local server at"
                 " `teacher.base_url`, or `type: self`, needs none",
             )
         return cls(url, section.model, key, timeout=section.timeout)

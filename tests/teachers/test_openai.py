@@ -14,11 +14,14 @@ import pytest
 
 from factory.contracts import Message, Reply, Request, TeacherError
 from factory.errors import UsageError
+from factory.load import load
 from factory.pairs.failures import EmptyAnswer
+from factory.teachers.address import kept, stored
 from factory.teachers.openai import OpenAITeacher
 from factory.teaching import Teacher
 from tests.teachers.fault_server import Plan, Seen, serving
 
+PERSONAS = Path(__file__).resolve().parents[2] / "personas"
 KEY = "sk-secret-1234"
 TALK: tuple[Message, ...] = (
     {"role": "system", "content": "Be brief."},
@@ -181,6 +184,37 @@ def test_what_is_no_address_is_refused_at_once(text: str) -> None:
 )
 def test_endpoint_is_named_without_secrets(text: str, endpoint: str) -> None:
     assert OpenAITeacher(text, "m", KEY).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (None, None),
+        ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1"),
+        ("https://host/v1?api-version=7", "https://host/v1?api-version=7"),
+        ("https://user:word@host/v1", "https://not-stored@host/v1"),
+        ("user:word@host/v1/?abc", "https://not-stored@host/v1?not-stored="),
+        ("https://host?key=abc&api-version=7", "https://host/?api-version=7&not-stored="),
+        ("vault://user:word@", "not-stored"),
+    ],
+)
+def test_a_persona_is_kept_without_the_logins_to_its_endpoints(
+    text: str | None, written: str | None
+) -> None:
+    asked = json.dumps({"type": "openai", "model": "m", "base_url": text})
+    spec = load(PERSONAS / "concise.yaml", [f"teacher={asked}", f"evaluate.judge={asked}"])
+    found, whole = kept(spec), spec.model_dump(mode="json")
+    for section in (found["teacher"], found["evaluate"]["judge"]):
+        assert section["base_url"] == written
+        section["base_url"] = text
+    assert found == whole
+
+
+def test_a_login_that_was_not_stored_is_missed_in_clear_words() -> None:
+    for login in ("https://user:word@host/v1", "https://host/v1?key=abc"):
+        with pytest.raises(UsageError, match="not kept with a release") as caught:
+            OpenAITeacher.of(section(model="m", base_url=stored(login)), None)
+        assert "api_key_variable" in str(caught.value)
 
 
 def test_user_and_query_of_the_address_are_sent() -> None:
@@ -627,7 +661,12 @@ def test_key_comes_from_the_environment_and_goes_where_it_belongs(
             made = OpenAITeacher.of(section(base_url=url, model="m", **fields), None)
             ask(url, teacher=made)
         sent = [seen.headers.get("authorization") for seen in server.seen]
-    assert sent == [None, "Bearer sk-other"]
+        # a release keeps its persona with every default written out
+        for fields in ({}, {"api_key_variable": "OPENAI_API_KEY"}):
+            written = section(base_url=url, model="m", **fields).model_dump(mode="json")
+            ask(url, teacher=OpenAITeacher.of(Teacher.model_validate(written), None))
+        sent += [seen.headers.get("authorization") for seen in server.seen[2:]]
+    assert sent == [None, "Bearer sk-other", None, "Bearer sk-openai"]
     made = OpenAITeacher.of(section(model="m"), None)
     assert made.endpoint == "https://api.openai.com/v1"
 

@@ -1,0 +1,28 @@
+"""The record of a run: what a person finds in its folder, and what must not be there."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from factory.base import resolve
+from factory.load import load
+from factory.report import Display
+from factory.run import Run
+from factory.store import Store
+from tests.personas import write_persona
+
+
+def test_a_run_keeps_its_persona_and_its_log_without_logins(tmp_path: Path) -> None:
+    login = "https://user:word-8451@host/v1?key=word-8451"
+    teacher = f"teacher: {{type: openai, model: m, base_url: '{login}'}}"
+    spec = load(write_persona(tmp_path / "p", "starter", extra=teacher))
+    run = Run(Store(tmp_path / "home"), spec, resolve("starter"), Display([], title="brief"))
+    with run.open():
+        logging.info("tune: started")
+        logging.getLogger("httpx").info("HTTP Request: POST %s", login)
+    assert "host/v1" in (run.folder / "spec.json").read_text("utf-8")
+    (log,) = run.folder.glob("logs/*/build.log")
+    assert "tune: started" in log.read_text("utf-8")
+    files = [p for p in run.folder.rglob("*") if p.is_file()]
+    assert not [p for p in files if "word-8451" in p.read_text("utf-8")]
