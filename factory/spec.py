@@ -208,8 +208,7 @@ class Evaluate(Section):
     max_new_tokens: int = Field(default=192, ge=8, le=4096)
     """Longest answer in tokens; an answer that reaches it did not stop by itself."""
     samples: int = Field(default=4, ge=4, le=64)
-    """Answers drawn per question and arm at the serving temperature, beside the greedy one; fewer than
-    four could not tell a question that broke from bad luck."""
+    """Answers drawn per question beside the greedy one; fewer would not show which questions broke."""
     most_samples: int = Field(default=12, ge=1, le=64)
     """The same after the one escalation of a run that was inconclusive."""
     margins: Margins = Margins()
