@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ HELP = "/reset starts over, /quit ends (so does Ctrl-C)"
 
 Read = Callable[[str], str]
 Write = Callable[[str], object]
+SHOW: Write = partial(print, end="", flush=True)
+"""Standard output; a terminal would else keep a piece until its line is full."""
 
 
 def chat(
@@ -32,7 +35,7 @@ def chat(
     key: str | None,
     engine: str,
     read: Read | None = None,
-    write: Write = sys.stdout.write,
+    write: Write = SHOW,
 ) -> None:
     """Talk to a release until the user has had enough.
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +15,7 @@ import pytest
 
 from factory.errors import FactoryError, UsageError
 from serve.chat import chat
+from tests.serve.canned import DONE, Canned, chunk, fronted
 from tests.serve.conftest import MakeRelease, Serve
 
 NOWHERE = "http://127.0.0.1:9"
@@ -103,6 +109,26 @@ def test_a_script_s_lines_are_answered_without_prompts(
     monkeypatch.setattr("sys.stdin", io.StringIO("Hi\n"))
     assert "echo: Hi" in talk(factory_home, None)
     assert "you:" not in capsys.readouterr().out
+
+
+def test_a_terminal_shows_each_piece_as_it_comes(tiny_llama: Path, factory_home: Path) -> None:
+    slow = Canned([chunk("Slowly"), 60.0, chunk(" now"), chunk(reason="stop"), DONE])
+    unset = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    seat, terminal = pty.openpty()
+    with fronted(slow, tiny_llama, factory_home) as front, subprocess.Popen(
+        [sys.executable, "-m", "factory", "chat", "brief", "--url", front.url],
+        stdin=terminal, stdout=terminal, stderr=terminal, env=unset,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        os.write(seat, b"Hi\n")
+        seen = b""
+        try:
+            while b"brief: Slowly" not in seen and select.select([seat], [], [], 20)[0]:
+                seen += os.read(seat, 1000)
+        finally:
+            process.kill()
+            os.close(seat)
+    assert b"brief: Slowly" in seen, seen
 
 
 @pytest.mark.parametrize("leave", [EOFError, KeyboardInterrupt])
