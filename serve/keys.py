@@ -23,6 +23,8 @@ from serve.limits import UNLIMITED, Limits
 
 FILE = "serving.sqlite"
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+LONGEST = 100 * 365 * UNITS["d"]
+"""Seconds that a key may live; beyond it, dates end and nobody means it."""
 
 _TABLES = """
 CREATE TABLE keys (
@@ -169,17 +171,19 @@ def lifetime(text: str) -> float:
     """Seconds, from a number with a unit.
 
     Raises:
-        UsageError: If it is none.
+        UsageError: If it is none, or longer than LONGEST.
     """
     number, unit = text[:-1], text[-1:]
-    if not (number.isdecimal() and int(number) and unit in UNITS):
+    plain = number.isdecimal() and len(number) <= 10 and unit in UNITS
+    seconds = int(number) * UNITS[unit] if plain else 0
+    if not 0 < seconds <= LONGEST:
         raise UsageError(
             "this is no length of time",
             where="--expires",
             got=text,
-            allowed="a number and m, h, d or w: 12h, 30d, 52w",
+            allowed="a number and m, h, d or w, up to 100 years: 12h, 30d, 52w",
         )
-    return int(number) * UNITS[unit]
+    return seconds
 
 
 def digest(salt: bytes, text: bytes) -> bytes:

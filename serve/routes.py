@@ -44,7 +44,7 @@ PATHS = "/v1/models, /v1/chat/completions, /v1/responses and, where a persona al
 
 def no_such_path(path: str) -> str:
     """What a client is told that asks for a path that is not here."""
-    reason = next(reason for start, reason in ELSEWHERE if path.startswith(start))
+    reason = next((told for start, told in ELSEWHERE if path.startswith(start)), ELSEWHERE[-1][1])
     return f"{reason}; there are {PATHS}"
 
 

@@ -86,12 +86,13 @@ def test_a_revoked_key_stays_revoked_and_is_found_by_its_id_or_its_text(factory_
     assert caught.value.allowed == other.id
 
 
-@pytest.mark.parametrize("text, seconds", [("30m", 1800), ("12h", 43200), ("30d", 2592000)])
+@pytest.mark.parametrize("text, seconds", [("30m", 1800), ("12h", 43200), ("30d", 2592000), ("36500d", 3153600000)])  # fmt: skip
 def test_lifetimes(text: str, seconds: float) -> None:
     assert lifetime(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "d", "30", "0d", "-1d", "1.5h", "soon", "30y", "\u00b2d"])
+@pytest.mark.parametrize("text", ["", "d", "30", "0d", "-1d", "1.5h", "soon", "30y", "\u00b2d",
+                                  "36501d", "9999999d", "9" * 5000 + "d"])  # fmt: skip
 def test_what_is_no_lifetime(text: str) -> None:
     with pytest.raises(UsageError, match="no length of time"):
         lifetime(text)
