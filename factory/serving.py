@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 
@@ -35,9 +36,15 @@ def serve(
     serve(
         home(), list(names), host=host, port=port, key=os.environ.get("FACTORY_API_KEY"),
         engine=engine, allow_ungated=allow_ungated, metrics_port=metrics_port,
-        limits=Limits(*limits), memory=memory, idle=idle,
-        announce=lambda text: console.print(text, markup=False),
+        limits=Limits(*limits), memory=memory, idle=idle, announce=_announce,
     )  # fmt: skip
+
+
+def _announce(line: str) -> None:
+    with suppress(
+        OSError
+    ):  # a terminal that was closed or a full disk is no reason to stop answering
+        console.print(line, markup=False)
 
 
 def chat(name: str, url: str | None, engine: str) -> None:

@@ -145,7 +145,7 @@ def serve(
     """
     from factory.hardware import GIB
     from serve.launch import Launcher
-    from serve.listening import claim_port, is_loopback, run, stoppable
+    from serve.listening import claim_port, is_loopback, listen, run, stoppable
     from serve.metrics import counted, side_door
     from serve.releases import every
     from serve.spans import traced
@@ -185,7 +185,7 @@ def serve(
         ) as supervisor:
             where = f"http://{host}:{door.getsockname()[1]}/v1"
             fleet = supervisor.fleet
-            door.listen()  # from here on a client waits instead of being refused
+            listen(door)
             announce(f"ready: {where} serves {', '.join(fleet.posts)}; stop with Ctrl-C")
             with counted(fleet, side, announce) as metrics:
                 app = create_app(fleet, doorkeeper, observers=[*metrics, *spans], keeper=supervisor)

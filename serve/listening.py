@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 def claim_port(
     host: str, port: int, *, keyed: bool, option: str = "--port"
 ) -> Iterator[socket.socket]:
-    """A bound socket, so that nobody can take the port while the model loads.
+    """A bound socket, so that nobody can take the port while the model loads; see `listen`.
 
     Args:
         host: Address to listen on.
@@ -73,7 +73,29 @@ def claim_port(
             door.bind(address)
         except OSError as error:
             raise _refused(error, host, port, option) from error
+        # It let us pass by connections that are still closing. As long as nobody listens, it would let
+        # others pass by us, too.
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield door
+
+
+def listen(door: socket.socket, option: str = "--port") -> None:
+    """From here on a client waits instead of being refused.
+
+    Args:
+        door: From `claim_port`.
+        option: As there.
+
+    Raises:
+        UsageError: If somebody has taken the port after all.
+    """
+    # Connections inherit it, and those without it would keep the port from the next start for a minute.
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.listen()
+    except OSError as error:
+        host, port = door.getsockname()[:2]
+        raise _refused(error, host, port, option) from error
 
 
 def _refused(error: OSError, host: str, port: int, option: str) -> UsageError:
@@ -82,7 +104,7 @@ def _refused(error: OSError, host: str, port: int, option: str) -> UsageError:
         return UsageError(
             "the port is in use",
             where=f"{host}:{port}",
-            got=owner or "another user's process",
+            got=owner or "a process that does not listen yet, or another user's",
             hint=f"stop it, or choose another port: {option} {port + 1}",
         )
     return UsageError(

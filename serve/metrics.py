@@ -25,7 +25,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from serve.fleet import Fleet
-from serve.listening import claim_port, running
+from serve.listening import claim_port, listen, running
 from serve.trace import Trace
 
 # One more series for each counter and histogram, which nobody asks for.
@@ -231,6 +231,7 @@ def counted(
         yield []
         return
     metrics = Metrics(fleet)
+    listen(door, "--metrics-port")
     with running(make_asgi_app(metrics.registry), door):
         announce(f"metrics: http://127.0.0.1:{door.getsockname()[1]}/metrics")
         yield [metrics]

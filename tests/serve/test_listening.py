@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ import pytest
 
 from factory.errors import UsageError
 from serve.app import serve as run_server
-from serve.listening import claim_port, is_loopback
+from serve.listening import claim_port, is_loopback, listen
 from tests.serve.conftest import MakeRelease, ask, sdk
 
 
@@ -32,6 +33,66 @@ def test_a_port_in_use_is_refused_with_its_owner_before_anything_else(factory_ho
     assert caught.value.where == f"127.0.0.1:{port}"
     assert f"(process {os.getpid()})" in str(caught.value.got)
     assert caught.value.hint is not None and f"--port {port + 1}" in caught.value.hint
+
+
+def test_a_port_is_claimed_while_nobody_listens_yet() -> None:
+    with claim_port("127.0.0.1", 0, keyed=False) as door:
+        port = door.getsockname()[1]
+        with (
+            pytest.raises(UsageError, match="in use") as caught,
+            claim_port("127.0.0.1", port, keyed=False),
+        ):
+            pass
+        assert "does not listen yet" in str(caught.value.got)
+        listen(door)
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+
+
+def test_a_port_that_was_taken_after_all_is_refused_alike() -> None:
+    with claim_port("127.0.0.1", 0, keyed=False) as door, socket.socket() as thief:
+        for one in (door, thief):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(door.getsockname())
+        thief.listen()
+        with pytest.raises(UsageError, match="in use") as caught:
+            listen(door, "--metrics-port")
+    assert caught.value.hint is not None and "--metrics-port" in caught.value.hint
+
+
+def test_a_port_is_free_again_while_connections_of_the_last_run_still_close() -> None:
+    port = 0
+    for _ in range(3):
+        with claim_port("127.0.0.1", port, keyed=False) as door:
+            listen(door)
+            port = door.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                door.accept()[0].close()  # who closes first keeps the connection for a minute
+                assert client.recv(1) == b""
+
+
+def test_a_full_disk_behind_its_output_ends_no_answers(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    release()
+    with claim_port("127.0.0.1", 0, keyed=False) as door:
+        port = door.getsockname()[1]
+    with Path("/dev/full").open("w") as full, subprocess.Popen(
+        [sys.executable, "-m", "factory", "serve", "--engine", "echo", "--port", str(port)],
+        stdout=full, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            while process.poll() is None:
+                try:
+                    if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                        break
+                except httpx.ConnectError:
+                    time.sleep(0.1)
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            with sdk(f"http://127.0.0.1:{port}") as client:
+                assert client.chat.completions.create(model="brief", messages=ask("Hi")).choices
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
