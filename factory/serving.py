@@ -59,15 +59,16 @@ def promote(ref: str) -> None:
     """Gate a release against the one that is served now; then let the name mean it."""
     from factory.errors import Inconclusive
     from factory.evaluating import evaluate
-    from factory.releases import point, promotable, promoted, release_of
+    from factory.releases import numbers, point, promotable, promoted, release_of
     from factory.store import home
 
     name = ref.partition("@")[0]
     number = release_of(home(), ref).number
     now = promoted(home(), name)
     if now not in (None, number) and promotable(home(), name, number):
+        there = now in numbers(home(), name)  # else it was removed by hand
         try:
-            evaluate(f"{name}@{number}", f"{name}@{now}", None, None, {})
+            evaluate(f"{name}@{number}", f"{name}@{now}" if there else "promoted", None, None, {})
         except Inconclusive as error:
             if not _accepts_doubt(name, number):
                 raise

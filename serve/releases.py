@@ -11,8 +11,6 @@ from factory.artifacts import MANIFEST, Manifest, Model, Release, hash_file, pay
 from factory.errors import FactoryError, UsageError
 from factory.releases import known, named, none_yet, promoted
 
-UNDECIDED = "the evidence for each of them is inconclusive"
-
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -61,9 +59,16 @@ def find(root: Path, ref: str) -> Release:
     if number:
         return _opened(root / "releases" / name / str(int(number)))
     now = promoted(root, name)
-    if now is None or now not in there:
-        reason = UNDECIDED if now is None else f"{name}@{now} is gone"
-        raise _unpromoted({name: there}, reason, got=ref)
+    if now is None:
+        raise _unpromoted({name: there}, got=ref)
+    if now not in there:
+        raise UsageError(
+            f"{name}@{now}, which is promoted, is gone",
+            where=str(root / "releases" / name),
+            got=ref,
+            allowed=", ".join(f"{name}@{n}" for n in there),
+            hint=f"`factory promote {name}@N` chooses another one",
+        )
     return _opened(root / "releases" / name / str(now))
 
 
@@ -78,13 +83,14 @@ def every(root: Path) -> list[str]:
     if not there:
         raise none_yet(root)
     if not names:
-        raise _unpromoted(there, UNDECIDED)
+        raise _unpromoted(there)
     return names
 
 
-def _unpromoted(there: dict[str, list[int]], reason: str, got: str | None = None) -> UsageError:
+def _unpromoted(there: dict[str, list[int]], got: str | None = None) -> UsageError:
     return UsageError(
-        f"no release of {', '.join(sorted(there))} is promoted: {reason}",
+        f"no release of {', '.join(sorted(there))} is promoted: the evidence for each of them is"
+        " inconclusive",
         got=got,
         allowed=", ".join(f"{name}@{n}" for name in sorted(there) for n in there[name]),
         hint="add questions or rows and build again; `evaluate: {inconclusive: warn}` accepts"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from factory.artifacts import Model, Release, hash_folder, payload_digest
-from factory.releases import promoted
+from factory.releases import point, promoted
 from factory.store import Stage, commit
 from tests.personas import NOTHING_TO_LOSE, write_persona
 from tests.test_evaluation import command
@@ -65,6 +65,18 @@ def test_a_name_moves_after_a_pass_and_only_then(built: Path, tiny_llama: Path) 
     assert promoted(built, "brief") == 1
     done = command(built, "rollback", "brief")
     assert done.returncode == 2 and "no earlier release" in done.stderr
+
+
+def test_what_is_served_may_have_been_removed_by_hand(built: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(built, home)
+    another(home, 7)
+    point(home, "brief", 1)
+    shutil.rmtree(home / "releases" / "brief" / "1")
+    done = command(home, "promote", "brief@7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "brief means brief@7 now" in done.stdout
+    assert promoted(home, "brief") == 7
 
 
 def test_a_release_that_is_not_there_is_one_clear_error(built: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 
 from factory.errors import FactoryError, UsageError
+from factory.releases import point
 from serve.releases import admit, every, find
 from tests.serve.conftest import MakeRelease, Serve, ask
 
@@ -161,6 +163,20 @@ def test_the_newest_release_that_was_promoted_is_served(
     newest = find(factory_home, "brief")
     assert newest.number == 3
     assert admit(newest, allow_ungated=False).gated
+
+
+def test_a_promoted_release_that_was_removed_says_what_to_promote_instead(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    for number in (1, 2, 3):
+        release(number=number)
+    point(factory_home, "brief", 1)
+    shutil.rmtree(factory_home / "releases" / "brief" / "1")
+    with pytest.raises(UsageError, match="brief@1, which is promoted, is gone") as caught:
+        find(factory_home, "brief")
+    assert caught.value.allowed == "brief@2, brief@3"
+    assert caught.value.hint is not None and "factory promote brief@N" in caught.value.hint
+    assert "questions" not in caught.value.hint
 
 
 def test_a_persona_without_any_promoted_release_is_not_served(
