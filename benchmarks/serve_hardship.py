@@ -141,7 +141,8 @@ async def _send(port: int, raw: bytes, *, hang_up: bool = False) -> tuple[int, b
 
 def _post(body: bytes, path: str = "/v1/chat/completions", head: str = "") -> bytes:
     return (
-        f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        f"content-type: application/json\r\n"
         f"{head}content-length: {len(body)}\r\n\r\n"
     ).encode() + body
 
@@ -246,7 +247,7 @@ def _case(rng: random.Random) -> bytes:
     method = rng.choice(
         ("GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "G\0T")
     )
-    text = f"{method} {rng.choice(PATHS)} HTTP/1.1\r\nconnection: close\r\nhost: x\r\n{head}\r\n"
+    text = f"{method} {rng.choice(PATHS)} HTTP/1.1\r\nconnection: close\r\nhost: localhost\r\n{head}\r\n"
     return text.encode("utf-8", "surrogatepass") + rng.randbytes(rng.choice((0, 0, 40))) + b"\0cut"
 
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from factory.errors import UsageError
-from serve.doorkeeper import Doorkeeper
+from serve.doorkeeper import LOCAL_ORIGINS, Doorkeeper
 from serve.drain import Drain, Draining
 from serve.edge import Edge, Mended
 from serve.fleet import Fleet
@@ -28,11 +28,6 @@ from serve.routes import api, health, no_such_path
 from serve.trace import Observer
 
 log = logging.getLogger("serve")
-
-LOCAL_ORIGINS = (
-    r"(https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|(app|tauri|vscode-webview)://.*)"
-)
-"""Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
 
 SAFE_KEY = 16
 """Characters of an operator's key below which it is warned of where other machines can try."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
 from factory.errors import FactoryError
 from serve.keys import Key, Keyring, digest, id_of
 from serve.limits import BYTES_PER_TOKEN, UNLIMITED, Limiter, Limits
+from serve.listening import is_loopback
 from serve.protocol import ApiError
 from serve.trace import Trace
 
@@ -21,6 +24,11 @@ log = logging.getLogger("serve")
 
 INTERVAL = 1.0
 """Seconds after which it looks whether keys were made or revoked."""
+
+LOCAL_ORIGINS = (
+    r"(https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|(app|tauri|vscode-webview)://.*)"
+)
+"""Pages that may call an endpoint without a key: this machine's own. With a key, any page may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Doorkeeper:
     """Admits clients to a running endpoint; notices new and revoked keys within INTERVAL.
 
     Once it has seen a usable key it never opens the door again, whatever is revoked. With no key at all
-    everybody is let in: such an endpoint must be out of other machines' reach.
+    everybody is let in but the pages of other sites: such an endpoint must be out of other machines' reach.
 
     Args:
         keyring: Stored keys, if there are any to be had.
@@ -110,11 +118,12 @@ class Doorkeeper:
         """Who sends these headers: `Authorization: Bearer KEY`, or `x-api-key: KEY`.
 
         Raises:
-            ApiError: 401 `invalid_api_key`.
+            ApiError: 401 `invalid_api_key`; without any key, 403 `not_local` for a page from elsewhere.
         """
         if self._keyring and self._clock() >= self._look_at:
             await self._look(self._keyring)
         if not self.locked:
+            _keep_local(headers)
             return Client("local", limits=self._defaults)
         given = _given(headers)
         if not given:
@@ -151,6 +160,34 @@ class Doorkeeper:
         self._keys = {key.id: key for key in keys}
         now = self._now()
         self.locked = self.locked or any(key.state(now) == "active" for key in keys)
+
+
+def _keep_local(headers: Mapping[str, str]) -> None:
+    """Refuse what a browser sends for a page from elsewhere.
+
+    The page cannot read the answer, but could have the engine work; and where its name was made to point
+    to this machine after it was loaded, it could read, too. Only browsers send an `Origin`.
+    """
+    origin, host = headers.get("origin"), headers.get("host")
+    if origin is not None and not re.fullmatch(LOCAL_ORIGINS, origin):
+        raise _foreign(f"pages of this machine, not {origin[:80]!r}")
+    if host is not None and not is_loopback(_name(host)):
+        raise _foreign(f"to localhost or 127.0.0.1, not to {host[:80]!r}")
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _foreign(answers: str) -> ApiError:
+    return ApiError(
+        403,
+        f"without a key this endpoint answers {answers}; `factory keys create` makes one",
+        code="not_local",
+    )
 
 
 def _given(headers: Mapping[str, str]) -> bytes:

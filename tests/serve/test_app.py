@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -291,11 +293,60 @@ def test_with_a_key_any_page_may_ask_and_preflight_needs_none(
         assert refused.headers["access-control-allow-origin"] == "*"
 
 
-def test_without_a_key_only_pages_of_this_machine_may_ask(url: str) -> None:
-    foreign = httpx.get(f"{url}/v1/models", headers={"origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in foreign.headers
-    own = httpx.get(f"{url}/v1/models", headers={"origin": "http://localhost:8080"})
-    assert own.headers["access-control-allow-origin"] == "http://localhost:8080"
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "http://localhost.evil.example"},
+     {"host": "evil.example:8000"}, {"host": "evil.example", "origin": "http://localhost:3000"},
+     {"host": "127.0.0.1.evil.example"}, {"host": "10.0.0.1:8000"}, {"host": "[::2]:8000"}, {"host": "["}],
+)  # fmt: skip
+def test_without_a_key_nothing_is_done_for_pages_from_elsewhere(
+    headers: dict[str, str], url: str
+) -> None:
+    text = {**headers, "content-type": "text/plain"}  # for which a browser asks nobody first
+    for response in (
+        httpx.get(f"{url}/v1/models", headers=headers),
+        httpx.post(f"{url}/v1/chat/completions", headers=text, content=json.dumps(OK)),
+        httpx.post(f"{url}/responses", headers=text, json={"model": "brief", "input": "Hi"}),
+    ):
+        assert response.status_code == 403
+        error = response.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"} and error["code"] == "not_local"
+        assert "factory keys create" in error["message"]
+        allowed = response.headers.get("access-control-allow-origin")
+        assert allowed in (None, "http://localhost:3000")
+    assert httpx.get(f"{url}/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:9", "127.8.8.8", "[::1]:8000"]
+)
+@pytest.mark.parametrize(
+    "origin", [None, "http://localhost:8080", "https://[::1]", "app://obsidian.md"]
+)
+def test_without_a_key_what_runs_on_this_machine_may_ask(
+    host: str, origin: str | None, url: str
+) -> None:
+    headers = {"host": host, **({"origin": origin} if origin else {})}
+    response = httpx.post(f"{url}/v1/chat/completions", headers=headers, json=OK)
+    assert response.status_code == 200
+    assert response.headers.get("access-control-allow-origin") == origin
+
+
+def test_with_a_key_the_endpoint_may_have_any_name(release: MakeRelease, serve: Serve) -> None:
+    release()
+    with serve("brief", key=KEY) as url:
+        elsewhere = {"host": "endpoint:8000", "origin": "https://ui.example", "x-api-key": KEY}
+        answer = httpx.post(f"{url}/v1/chat/completions", headers=elsewhere, json=OK)
+        assert answer.status_code == 200
+
+
+def test_a_path_that_is_none_is_not_found(url: str) -> None:
+    address = httpx.URL(url)
+    with socket.create_connection((address.host, address.port or 0), timeout=20) as client:
+        client.sendall(b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert json.loads(body)["error"]["code"] == "unknown_url"
 
 
 # --- what must not get out ---------------------------------------------------------------------

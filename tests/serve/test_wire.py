@@ -449,7 +449,7 @@ def test_20_a_client_that_leaves_while_it_asks_is_no_failure(
         host, port = gateway.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as half:
             half.sendall(
-                f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{{".encode()
+                f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{{".encode()
             )
             time.sleep(0.2)
         deadline = time.monotonic() + 5
