@@ -41,9 +41,8 @@ def serve(
 
 
 def _announce(line: str) -> None:
-    with suppress(
-        OSError
-    ):  # a terminal that was closed or a full disk is no reason to stop answering
+    # A terminal that was closed or a full disk is no reason to stop answering.
+    with suppress(OSError):
         console.print(line, markup=False)
 
 
