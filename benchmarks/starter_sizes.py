@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = ((192, 6, 512, 480), (256, 6, 704, 300), (320, 7, 896, 170))
+SIZES = ((192, 6, 512, 410), (256, 6, 704, 300), (320, 7, 896, 190))
 """Hidden size, layers, intermediate size, updates."""
 
 

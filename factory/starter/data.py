@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from factory.artifacts import read_json, write_json
 from factory.chat import ChatFormat
-from factory.contracts import Progress
+from factory.contracts import Message, Progress
 from factory.starter import corpus, tokenizer
 from factory.starter.conversations import everyday
+from factory.starter.singles import passes, singles
 
 Ids = npt.NDArray[np.uint16]
+SINGLES = 8
+"""Times a question that has no card is written, each time as somebody else would type it."""
 
 
 class Source:
@@ -93,14 +96,15 @@ def prepare(
                 row = form.example(messages)
                 yield row.input_ids, [True] * len(row.input_ids)
 
-    def own() -> Iterator[tuple[list[int], list[bool]]]:
-        for conversation in islice(everyday(1), conversations):
-            row = form.example(conversation.messages)
+    def own(told: Iterable[Sequence[Message]]) -> Iterator[tuple[list[int], list[bool]]]:
+        for messages in told:
+            row = form.example(messages)
             yield row.input_ids, [bool(on) for on in row.loss_mask]
 
     found = {}
     for name, documents in {
-        "everyday": own(),
+        "everyday": own(c.messages for c in islice(everyday(1), conversations)),
+        "singles": own(passes(singles(), SINGLES, 1)),
         "talk": talk(False),
         "booktalk": talk(True),
         "books": plain(corpus.books(text, book_characters)),

@@ -23,11 +23,33 @@ from factory.contracts import Progress
 from factory.starter import attention
 from factory.starter.data import Source
 
-MIXTURE: tuple[dict[str, float], dict[str, float]] = (
-    {"everyday": 0.45, "talk": 0.30, "booktalk": 0.15, "books": 0.10},
-    {"everyday": 0.72, "talk": 0.22, "booktalk": 0.04, "books": 0.02},
-)
-"""Share of each source in the windows of the first part of the updates, and of the second."""
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of the updates."""
+
+    until: float
+    """Share of all updates at its end."""
+    rate: float
+    """Learning rate at its end, as a share of the highest; on a straight line until there."""
+    answers: bool
+    """Whether answers alone count, or every token."""
+    mixture: dict[str, float]
+    """Share of each source in the windows."""
+
+
+PARTS = (
+    Part(0.369, 1.0, False, {"everyday": 0.45, "talk": 0.30, "booktalk": 0.15, "books": 0.10}),
+    Part(0.692, 0.417, True, {"everyday": 0.72, "talk": 0.22, "booktalk": 0.04, "books": 0.02}),
+    Part(
+        1.0, 0.02, True,
+        {"everyday": 0.45, "singles": 0.33, "talk": 0.18, "booktalk": 0.02, "books": 0.02},
+    ),
+)  # fmt: skip
+"""Language first, then what the cards and tables hold, then that not every question is one of theirs."""
+WARM = 0.037
+"""Share of the updates in which the rate climbs."""
+SOURCES = tuple(dict.fromkeys(name for part in PARTS for name in part.mixture))
 KEPT_EVERY = 100.0
 """Seconds between checkpoints."""
 
@@ -46,7 +68,7 @@ class Recipe:
     """Everything that decides the weights, beside the text."""
 
     size: Size = Size()
-    updates: int = 1800
+    updates: int = 6500
     rows: int = 48
     """Windows of an update."""
     width: int = 128
@@ -54,8 +76,6 @@ class Recipe:
     long_every: int = 4
     """One update in so many reads windows four times as long, and a quarter as many."""
     rate: float = 3e-3
-    first_part: float = 0.40
-    """Share of the updates in which every token counts; then the everyday answers alone do."""
     seed: int = 1
 
 
@@ -79,14 +99,17 @@ def build(size: Size, pieces: int) -> LlamaForCausalLM:
     )
 
 
+def part_at(recipe: Recipe, step: int) -> int:
+    """Which of `PARTS` an update belongs to."""
+    return next(k for k, part in enumerate(PARTS) if step < part.until * recipe.updates)
+
+
 def rate_at(recipe: Recipe, step: int) -> float:
-    """Learning rate: linear warm-up over 4%, flat, then linear to a fiftieth over the second part."""
-    warm = max(1, round(recipe.updates * 0.04))
-    if step < warm:
-        return recipe.rate * (step + 1) / warm
-    turn = round(recipe.updates * recipe.first_part)
-    left = (recipe.updates - step) / (recipe.updates - turn)
-    return recipe.rate * max(0.02, min(1.0, left))
+    """Learning rate of an update: it climbs, stays, and falls from part to part."""
+    done = step / recipe.updates
+    knots = [(0.0, 1.0), *((part.until, part.rate) for part in PARTS)]
+    climbing = (step + 1) / (WARM * recipe.updates)
+    return recipe.rate * float(min(climbing, np.interp(done, *zip(*knots, strict=True))))
 
 
 def shape_at(recipe: Recipe, step: int) -> tuple[int, int]:
@@ -102,8 +125,8 @@ def batch(
     """Inputs and labels of one update, each [rows, width]; the same for the same step."""
     generator = np.random.default_rng((recipe.seed, step))
     rows, width = shape_at(recipe, step)
-    second = step >= recipe.updates * recipe.first_part
-    shares = MIXTURE[second]
+    part = PARTS[part_at(recipe, step)]
+    shares = part.mixture
     chosen = generator.choice(len(shares), rows, p=list(shares.values()))
     ids, marks = [], []
     for k, name in enumerate(shares):
@@ -112,7 +135,7 @@ def batch(
             continue
         window, answer = sources[name].windows(generator, count, width)
         ids.append(window)
-        marks.append(answer if second else np.ones_like(answer))
+        marks.append(answer if part.answers else np.ones_like(answer))
     tokens = torch.from_numpy(np.concatenate(ids))
     wanted = torch.from_numpy(np.concatenate(marks)).bool()
     return tokens, tokens.masked_fill(~wanted, -100)
@@ -203,7 +226,7 @@ def train(
     optimizers = _optimizers(model, recipe)
     begin = _resume(out, model, optimizers)
     write_json(out / "recipe.json", asdict(recipe))
-    sources = {name: Source(text, name) for name in MIXTURE[0]}
+    sources = {name: Source(text, name) for name in SOURCES}
     body: Any = torch.compile(model.model, dynamic=False) if compiled else model.model
     arithmetic = _arithmetic(where)
     started = kept = time.monotonic()

@@ -6,7 +6,7 @@ import json
 import lzma
 import random
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from factory.artifacts import hash_file, read_jsonl
 from factory.base import resolve
 from factory.chat import ChatFormat
-from factory.starter import attention, corpus, exam, modest, rewording, train
+from factory.load import load
+from factory.starter import attention, corpus, exam, modest, rewording, singles, train
 from factory.starter.conversations import everyday, held_out_phrasings, held_out_topics, plain
 from factory.starter.data import prepare
 from factory.starter.everyday import HELD_OUT, cards, problems
@@ -80,6 +81,36 @@ def test_arithmetic_is_right() -> None:
         exact = {"+": int(left) + int(right), "-": int(left) - int(right),
                  "*": int(left) * int(right), "/": int(left) / int(right)}  # fmt: skip
         assert float(fact.mark) == exact[sign]
+
+
+def test_singles_keep_the_form_and_share_no_question_with_the_exam_or_a_persona() -> None:
+    asks = [plain(item.ask) for item in singles.singles()]
+    assert len(set(asks)) == len(asks) > 2500
+    for item in singles.singles():
+        assert 1 < len(item.replies.split()) <= 70 and 0 < len(item.short.split()) <= 20, item
+    personas = [load(file) for file in sorted(Path("personas").glob("*.yaml"))]
+    kept_apart = {
+        *(plain(c.messages[0]["content"]) for c in [*held_out_phrasings(), *held_out_topics()]),
+        *map(plain, exam.NOT_COVERED),
+        *(plain(q.ask) for spec in personas for q in spec.questions),
+    }
+    assert not kept_apart & set(asks)
+
+
+def test_some_singles_are_never_trained_on() -> None:
+    held_out = {plain(item.ask) for item in singles.singles() if item.held_out}
+    seen = {plain(m[-2]["content"]) for m in singles.passes(singles.singles(), 2, 1)}
+    assert 0.02 < len(held_out) / len(singles.singles()) < 0.06
+    assert not held_out & seen
+
+
+def test_the_rate_climbs_stays_and_falls_to_the_end() -> None:
+    recipe = train.Recipe(updates=1000, rate=1.0)
+    rates = [train.rate_at(recipe, step) for step in range(1000)]
+    assert rates[0] < 0.05 and max(rates) == 1.0 == rates[300]
+    assert all(a >= b for a, b in pairwise(rates[300:])) and rates[-1] == pytest.approx(
+        0.02, abs=1e-3
+    )
 
 
 def test_the_exam_is_fixed_and_of_its_size() -> None:

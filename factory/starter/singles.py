@@ -1,0 +1,92 @@
+"""Everyday questions that are asked once, lest a base takes every question for one of its cards.
+
+A base that only knows cards answers a strange question with the wrong one, firmly; tuning on strange
+questions then has to break that firmness and what the base knows along with it. Kept in
+`everyday/singles/*.txt`, a blank line between items:
+
+    ? Should I lend money to my cousin?         one question
+    = Lend only what you can lose ...           a plain answer
+    - Only what you could lose without anger.   a short one
+    ~ ...                                       a funny one, for some
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from factory.contracts import Message
+from factory.starter.phrasing import rephrase
+from factory.starter.steering import PLAIN, steer
+
+FOLDER = Path(__file__).with_name("everyday") / "singles"
+MARKS = {"?": "ask", "=": "replies", "-": "short", "~": "funny"}
+HELD_OUT = 25
+"""One item in so many, by a checksum of its question, is never trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One question and its answers; `funny` is empty where a joke would be out of place."""
+
+    ask: str
+    replies: str
+    short: str
+    funny: str = ""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether training never sees it."""
+        return zlib.crc32(self.ask.encode()) % HELD_OUT == 0
+
+
+def read(file: Path) -> Iterator[Single]:
+    """The items of one file.
+
+    Raises:
+        ValueError: Where an item cannot be read, with the file and its first line.
+    """
+    for block in file.read_text("utf-8").split("\n\n"):
+        lines = [line.partition(" ") for line in block.splitlines() if line.strip()]
+        found = {MARKS.get(mark, mark): text.strip() for mark, _, text in lines}
+        if not lines:
+            continue
+        try:
+            yield Single(**found)
+        except TypeError:
+            raise ValueError(
+                f"{file.name}: marks {' '.join(MARKS)} wanted: {block[:60]!r}"
+            ) from None
+
+
+@cache
+def singles() -> tuple[Single, ...]:
+    """All items, in the order of file and line."""
+    return tuple(item for file in sorted(FOLDER.glob("*.txt")) for item in read(file))
+
+
+def asked(item: Single, rng: random.Random) -> list[Message]:
+    """The question as somebody would type it, and an answer of the kind that the system prompt asks for."""
+    kind = rng.choices(["replies", "short", "funny"], [5, 3, 2])[0]
+    kind = kind if getattr(item, kind) else "replies"
+    system = steer(kind, rng) if kind != "replies" or rng.random() < 0.2 else ""
+    if not system and rng.random() < 0.15:
+        system = rng.choice(PLAIN)
+    return [
+        *([Message(role="system", content=system)] if system else []),
+        {"role": "user", "content": rephrase(item.ask, rng)},
+        {"role": "assistant", "content": getattr(item, kind)},
+    ]
+
+
+def passes(items: Sequence[Single], times: int, seed: int) -> Iterator[list[Message]]:
+    """Conversations of all items that are trained on, so many times over in changing order."""
+    rng = random.Random(seed)
+    trained = [item for item in items if not item.held_out]
+    for _ in range(times):
+        for item in rng.sample(trained, len(trained)):
+            yield asked(item, rng)
