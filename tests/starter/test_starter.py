@@ -108,9 +108,7 @@ def test_the_rate_climbs_stays_and_falls_to_the_end() -> None:
     recipe = train.Recipe(updates=1000, rate=1.0)
     rates = [train.rate_at(recipe, step) for step in range(1000)]
     assert rates[0] < 0.05 and max(rates) == 1.0 == rates[300]
-    assert all(a >= b for a, b in pairwise(rates[300:])) and rates[-1] == pytest.approx(
-        0.02, abs=1e-3
-    )
+    assert all(a >= b for a, b in pairwise(rates[300:])) and 0.01 < rates[-1] < 0.03
 
 
 def test_the_exam_is_fixed_and_of_its_size() -> None:
