@@ -107,9 +107,9 @@ def part_at(recipe: Recipe, step: int) -> int:
 def rate_at(recipe: Recipe, step: int) -> float:
     """Learning rate of an update: it climbs, stays, and falls from part to part."""
     done = step / recipe.updates
-    knots = [(0.0, 1.0), *((part.until, part.rate) for part in PARTS)]
+    ends, rates = [part.until for part in PARTS], [part.rate for part in PARTS]
     climbing = (step + 1) / (WARM * recipe.updates)
-    return recipe.rate * float(min(climbing, np.interp(done, *zip(*knots, strict=True))))
+    return recipe.rate * min(climbing, float(np.interp(done, [0.0, *ends], [1.0, *rates])))
 
 
 def shape_at(recipe: Recipe, step: int) -> tuple[int, int]:
