@@ -152,6 +152,8 @@ class Tune(Section):
     """Rows per update (the effective batch)."""
     warmup: float | None = Field(default=None, ge=0, lt=1)
     """Share of the updates during which the learning rate climbs."""
+    strength: float | None = Field(default=None, gt=0, le=1)
+    """Share of the adapter that is applied; less keeps more of the base."""
     precision: Literal["fp32", "bf16", "fp16", "qlora"] | None = None
     """Arithmetic of the frozen base; adapters are always trained in fp32."""
     max_length: int | None = Field(default=None, ge=16)

@@ -220,14 +220,16 @@ def test_evidence_that_does_not_decide_makes_a_release_that_is_not_served(
     close = "{suites: [forgetting], max_new_tokens: 16, margins: {drift: 99, form: 1}}"
     file = write_persona(tmp_path / "p", tiny_llama, evaluate=close)
     home = tmp_path / "home"
-    done = command(home, "build", file)
+    done = command(home, "build", file, "--set", "tune.strength=1")
     assert done.returncode == 11, done.stdout + done.stderr
     assert not Release.open(home / "releases" / "brief" / "1").facts()["promotable"]
     refused = command(home, "serve", "brief", "--engine", "echo")
     assert refused.returncode == 2
     assert "inconclusive" in refused.stderr
 
-    done = command(home, "build", file, "--set", "evaluate.inconclusive=warn")
+    done = command(
+        home, "build", file, "--set", "tune.strength=1", "--set", "evaluate.inconclusive=warn"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     newest = Release.open(max((home / "releases" / "brief").glob("[0-9]*")))
     assert newest.facts()["promotable"]

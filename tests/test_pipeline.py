@@ -166,7 +166,7 @@ def test_a_build_that_stops_before_the_release_speaks_of_none(
     close = """{suites: [forgetting], max_new_tokens: 16, margins: {drift: 99, form: 1},
   inconclusive: warn}"""
     file = write_persona(tmp_path / "p", tiny_llama, evaluate=close)
-    done = factory("build", file, "--until", "evaluate", check=11)
+    done = factory("build", file, "--until", "evaluate", "--set", "tune.strength=1", check=11)
     assert "not released" in done.stderr and "although" not in done.stdout
     assert not list(home().glob("releases/*/*"))
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from factory.artifacts import Adapter, hash_file
 from factory.base import resolve
@@ -57,3 +59,21 @@ def test_equal_runs_make_equal_adapters_whatever_the_order_of_a_set(
     first = trained(Store(tmp_path / "one"), tiny_llama, config)
     second = trained(Store(tmp_path / "two"), tiny_llama, config)
     assert first.digest == second.digest
+
+
+def test_a_strength_that_is_set_is_that_share_of_the_adapter(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    full, half = (
+        load_file(
+            trained(
+                Store(tmp_path / str(share)), tiny_llama,
+                Tune(epochs=1, learning_rate=0.01, strength=share, report_to=()),
+            ).weights / "adapter_model.safetensors"
+        )
+        for share in (1, 0.5)
+    )  # fmt: skip
+    assert full.keys() == half.keys()
+    for name, tensor in half.items():
+        torch.testing.assert_close(tensor, full[name] * (0.5 if "lora_B" in name else 1))
+    assert any(tensor.abs().max() > 0 for name, tensor in half.items() if "lora_B" in name)

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from trl import SFTConfig, SFTTrainer
 from factory.artifacts import read_json, write_json
 from factory.base import Base
 from factory.chat import Example
-from factory.contracts import Progress
+from factory.contracts import Message, Progress
 from factory.errors import TrainingError
 from factory.memory import SMALL
 from factory.model.batches import labels_of, layout_for
@@ -37,6 +37,7 @@ from factory.model.device import (
 from factory.model.fold import exact_dtype, load_adapter
 from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
+from factory.model.strength import Tried, settle
 from factory.plan import Plan
 
 # Without Triton TRL puts every position through the output layer, lest a compiler see changing shapes.
@@ -57,6 +58,8 @@ class Trained:
     stopped_early: bool
     rows_per_step: int
     notes: list[str]
+    tried: list[Tried] = field(default_factory=list)
+    """Strengths of the adapter, the applied one first; none if it was set or nothing is held out."""
 
 
 class _Trainer(SFTTrainer):
@@ -92,6 +95,7 @@ def train(
     base: Base,
     rows: Sequence[Example],
     held_out: Sequence[Example],
+    asked: Sequence[Sequence[Message]],
     plan: Plan,
     *,
     out: Path,
@@ -104,7 +108,9 @@ def train(
     Args:
         base: The base model.
         rows: Training rows.
-        held_out: Rows that choose the best checkpoint and stop an overfitting run; may be empty.
+        held_out: Rows that choose the best checkpoint and the adapter's strength, and stop an
+            overfitting run; may be empty.
+        asked: Their questions without the persona's prompt.
         plan: Resolved hyperparameters.
         out: Folder for `checkpoints/`, `metrics.jsonl`, `trackers/` and the final `adapter/`.
         progress: Told about every logged update.
@@ -135,11 +141,12 @@ def train(
         trained = replace(trained, model=None)
     free_memory()  # the trainer's, and the quantised base's
     with room_after_training():  # not on the ladder, where no step down would make any
-        if trained.model is None:
-            model = load_adapter(base, out / "adapter", exact_dtype(base))
-        else:  # in the precision the merge is computed in
-            model = trained.model.to(exact_dtype(base))
-    return replace(trained, model=model.eval())
+        model = trained.model or load_adapter(base, out / "adapter", exact_dtype(base))
+        model = model.to(exact_dtype(base)).eval()  # in the precision the merge is computed in
+        progress(note="choosing the adapter's strength")
+        tried = settle(model, base, held_out, asked, plan["strength"])
+    _save(model, out / "adapter", base)
+    return replace(trained, model=model, tried=tried)
 
 
 def _run(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from factory.artifacts import Adapter, Dataset, read_json, write_json
 from factory.base import Base
@@ -19,6 +20,9 @@ from factory.hardware import detect
 from factory.plan import Plan, choose
 from factory.spec import Tune
 from factory.store import Stage
+
+if TYPE_CHECKING:
+    from factory.model.strength import Tried
 
 PROBES = 16
 """Prompts recorded from the adapter in memory: as many as `merge.probes` can ask for."""
@@ -78,8 +82,9 @@ def run(
     from factory.report.plot import loss_plot
 
     prove_tokenizer(base)
+    asked = [row["messages"][:-1] for row in data.split("validation")]
     trained = train(
-        base, rows, held_out, plan,
+        base, rows, held_out, asked, plan,
         out=out, progress=progress, seed=random_seed, report_to=config.report_to,
     )  # fmt: skip
     prompts = [base.format.prompt_ids(m) for m in probe_prompts(base, data, prompt, PROBES)]
@@ -99,6 +104,8 @@ def run(
     )
     metrics = Adapter.entries(out)
     curve = judge(metrics, trained.best_step, trained.stopped_early)
+    if weakened := _strength(trained.tried):
+        curve["applied"] = "; ".join(filter(None, (curve["applied"], weakened)))
     write_json(out / "curve.json", curve)
     write_json(out / "notes.json", trained.notes)
     loss_plot(metrics, out / "loss.png", title=f"{base.name}: {curve['verdict']}")
@@ -116,8 +123,21 @@ def run(
         "validation_loss": min(watched) if watched else None,
         "curve": curve["verdict"],
         "rows_per_step": trained.rows_per_step,
+        "strength": trained.tried[0].strength if trained.tried else plan["strength"],
         "plan": {c.name: c.value for c in plan.choices},
     }
 
 
-STAGE = Stage("tune", version=2, makes=Adapter, run=run, continues=True)
+def _strength(tried: Sequence[Tried]) -> str:
+    """What the adapter's strength was set to and why, or nothing."""
+    if not tried or tried[0].strength == 1:
+        return ""
+    best, full = tried[0], max(tried, key=lambda one: one.strength)
+    return (
+        f"applied the adapter at {best.strength:g} of its strength, where the held-out loss is"
+        f" {best.held_out_loss:.2f} instead of {full.held_out_loss:.2f} and the base's own answers lost"
+        f" {best.drift:.2f} instead of {full.drift:.2f} nats per token"
+    )
+
+
+STAGE = Stage("tune", version=3, makes=Adapter, run=run, continues=True)

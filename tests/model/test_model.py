@@ -187,7 +187,7 @@ def test_out_of_memory_after_training_is_not_blamed_on_the_rows(
     chosen = Plan((Choice("batch_size", 8, ""), Choice("precision", precision, "")), 1, 1.0, 1)
     with pytest.raises(TrainingError, match="after training") as caught:
         train(
-            resolve(str(tiny_llama)), ROWS, [], chosen,
+            resolve(str(tiny_llama)), ROWS, [], [], chosen,
             out=tmp_path, progress=lambda **_: None, seed=1, report_to=(),
         )  # fmt: skip
     assert runs == [8]

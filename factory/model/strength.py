@@ -1,0 +1,115 @@
+"""How strongly an adapter is applied: as strongly as held-out rows want and plain answers allow.
+
+Between a base and what was tuned from it lie weights that keep more of the base and often do as well
+on new rows, or better (WiSE-FT, arXiv 2109.01903). An adapter's line is its own scale. The gate asks
+for the same two things later, of other rows and other questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from factory.base import Base
+from factory.chat import Example
+from factory.contracts import Message
+from factory.model.score import generate, token_log_likelihoods
+
+STEPS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1)
+"""Strengths that are tried, in this order."""
+
+MOST_DRIFT = 0.4
+"""Nats per token that the base's own answers may become less likely; the gate allows half as much again."""
+
+PLAIN_TOKENS = 96
+"""Longest plain answer of the base, in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One strength, and what it does."""
+
+    strength: float
+    held_out_loss: float
+    """Nats per token of the persona's held-out answers."""
+    drift: float
+    """Nats per token by which the base's own answers became less likely."""
+
+    @property
+    def tame(self) -> bool:
+        """Whether the base is still there."""
+        return self.drift <= MOST_DRIFT
+
+
+def settle(
+    model: Any,
+    base: Base,
+    held_out: Sequence[Example],
+    asked: Sequence[Sequence[Message]],
+    wanted: float | str,
+) -> list[Tried]:
+    """Weaken the adapter to what is wanted, or as far as it should be.
+
+    Of the strengths that leave the base's own answers likely enough, the one with the lowest
+    held-out loss; the weakest if there is none.
+
+    Args:
+        model: PEFT model with one adapter, in evaluation mode; its `lora_B` are scaled in place.
+        base: The base model.
+        held_out: Rows that were not trained on; without any the adapter stays as it is.
+        asked: The same rows' questions without the persona's prompt.
+        wanted: A share of the adapter, or `auto`.
+
+    Returns:
+        What was tried, the chosen one first; nothing where there was no choice.
+    """
+    whole = {n: p.detach().clone() for n, p in model.named_parameters() if "lora_B" in n}
+    if not isinstance(wanted, str):
+        _scale(model, whole, wanted)
+    if not isinstance(wanted, str) or not held_out:
+        return []
+    plain = _plain(model, base, asked)
+    before = _loss(model, plain, adapter=False)
+    tried: list[Tried] = []
+    for strength in STEPS:
+        _scale(model, whole, strength)
+        found = Tried(strength, _loss(model, held_out), _loss(model, plain) - before)
+        tame = [one for one in tried if one.tame]
+        tried.append(found)
+        if tame and found.held_out_loss >= tame[-1].held_out_loss:
+            break  # from here on it only comes nearer to the base
+    best = min([one for one in tried if one.tame] or tried[-1:], key=lambda one: one.held_out_loss)
+    _scale(model, whole, best.strength)
+    return [best, *(one for one in tried if one is not best)]
+
+
+@torch.no_grad()
+def _scale(model: Any, whole: dict[str, torch.Tensor], strength: float) -> None:
+    for name, parameter in model.named_parameters():
+        if name in whole:
+            parameter.copy_(whole[name] * strength)
+
+
+def _plain(model: Any, base: Base, asked: Sequence[Sequence[Message]]) -> list[Example]:
+    """The base's own answers, as rows."""
+    prompts = [base.format.prompt_ids(messages) for messages in asked]
+    prompts = [ids for ids in prompts if len(ids) + PLAIN_TOKENS < base.window]
+    with model.disable_adapter():
+        answers = generate(model, prompts, stop_ids=base.stop_ids, max_new_tokens=PLAIN_TOKENS)
+    return [
+        Example([*ids, *said.token_ids], [0] * len(ids) + [1] * len(said.token_ids), 1)
+        for ids, said in zip(prompts, answers, strict=True)
+        if said.token_ids
+    ]
+
+
+def _loss(model: Any, rows: Sequence[Example], *, adapter: bool = True) -> float:
+    """Nats per token; 0 without rows."""
+    if not adapter:
+        with model.disable_adapter():
+            return _loss(model, rows)
+    scores = token_log_likelihoods(model, rows, batch=8)
+    return -sum(s.total for s in scores) / max(1, sum(s.tokens for s in scores))
