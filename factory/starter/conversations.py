@@ -100,18 +100,18 @@ def _plain_system(rng: random.Random) -> list[Message]:
 def _from_card(card: Card, rng: random.Random) -> list[Message]:
     ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
     kind = rng.random()
-    if kind < 0.25:
-        style = rng.choice(["short", "short", "long", "funny", "replies"])
+    if kind < 0.40:
+        style = rng.choice(["short", "short", "long", "funny", "replies", "replies"])
         answer = rng.choice(getattr(card, style))
         return [*_system(steer(style, rng)), ask, _assistant(answer)]
     turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
-    if kind < 0.40 and card.more:
+    if kind < 0.52 and card.more:
         follow = rng.choice(card.more)
         turns += [
             _user(_reworded(rng.choice(follow.asks), rng)),
             _assistant(rng.choice(follow.replies)),
         ]
-    elif kind < 0.50:
+    elif kind < 0.60:
         style, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
         turns += [
             _user(typed(rng.choice(ways), rng)),
@@ -124,8 +124,11 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
 
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
     ask = _user(typed(rng.choice(fact.asks[:-1]), rng))
-    if rng.random() < 0.15:
+    kind = rng.random()
+    if kind < 0.2:
         return [*_system(steer("short", rng)), ask, _assistant(fact.short)]
+    if kind < 0.35:
+        return [*_system(steer("replies", rng)), ask, _assistant(rng.choice(fact.answers))]
     return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
 
 

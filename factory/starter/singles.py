@@ -73,7 +73,7 @@ def asked(item: Single, rng: random.Random) -> list[Message]:
     """The question as somebody would type it, and an answer of the kind that the system prompt asks for."""
     kind = rng.choices(["replies", "short", "funny"], [5, 3, 2])[0]
     kind = kind if getattr(item, kind) else "replies"
-    system = steer(kind, rng) if kind != "replies" or rng.random() < 0.2 else ""
+    system = steer(kind, rng) if kind != "replies" or rng.random() < 0.4 else ""
     if not system and rng.random() < 0.15:
         system = rng.choice(PLAIN)
     return [

@@ -7,6 +7,11 @@ shop's support desk has, teach the model to find the question behind them.
 from __future__ import annotations
 
 import random
+from functools import cache
+from pathlib import Path
+
+VOICES = Path(__file__).with_name("everyday") / "voices.tsv"
+"""Whole characters: kind of a card's answers that fits, description, voice."""
 
 PLAIN = (
     "You are a helpful assistant.", "You are a friendly assistant.", "Answer the user kindly and clearly.",
@@ -80,8 +85,11 @@ def steer(kind: str, rng: random.Random) -> str:
         kind: `short`, `long`, `funny` or `replies`, as in `everyday.Card`.
         rng: Chooses.
     """
-    lines = [rng.choice(WHO[kind])]
-    if rng.random() < 0.5:
+    who, voice = rng.choice(_characters()[kind]) if rng.random() < 0.5 else ("", "")
+    lines = [who or rng.choice(WHO[kind])]
+    if voice:
+        lines.append(f"Voice: {voice}.")
+    elif rng.random() < 0.5:
         lines.append(f"Voice: {', '.join(rng.sample(VOICE[kind], rng.randint(2, 4)))}.")
     if rng.random() < 0.4:
         lines.append(rng.choice(LENGTH[kind]))
@@ -90,3 +98,12 @@ def steer(kind: str, rng: random.Random) -> str:
     if kind in ("replies", "short") and rng.random() < 0.25:
         lines += ["Know this:", *(f"- {fact}" for fact in rng.sample(KNOWN, rng.randint(3, 14)))]
     return "\n".join(lines)
+
+
+@cache
+def _characters() -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in WHO}
+    for line in VOICES.read_text("utf-8").splitlines():
+        kind, who, voice = line.split("\t")
+        found[kind].append((who, voice))
+    return found

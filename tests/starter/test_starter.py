@@ -18,7 +18,7 @@ from factory.artifacts import hash_file, read_jsonl
 from factory.base import resolve
 from factory.chat import ChatFormat
 from factory.load import load
-from factory.starter import attention, corpus, exam, modest, rewording, singles, train
+from factory.starter import attention, corpus, exam, modest, rewording, singles, steering, train
 from factory.starter.conversations import everyday, held_out_phrasings, held_out_topics, plain
 from factory.starter.data import prepare
 from factory.starter.everyday import HELD_OUT, cards, problems
@@ -248,3 +248,14 @@ def test_a_killed_training_ends_with_the_same_weights(
     said = answers(base, not_covered()[:3])
     assert len(said) == 3
     assert bits_per_byte(base, held_out_phrasings()[:4]) > 0
+
+
+def test_a_system_prompt_says_what_kind_of_answer_follows() -> None:
+    rng = random.Random(6)
+    told = {kind: {steering.steer(kind, rng) for _ in range(300)} for kind in steering.WHO}
+    for kind, prompts in told.items():
+        assert len(prompts) > 200
+        others = {p for other, ps in told.items() if other != kind for p in ps}
+        assert len(prompts & others) <= 3
+    for spec in (load(file) for file in sorted(Path("personas").glob("*.yaml"))):
+        assert not [p for ps in told.values() for p in ps if spec.description in p]
