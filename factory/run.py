@@ -20,7 +20,7 @@ from factory.report.display import Display
 from factory.report.words import spoken
 from factory.spec import Spec
 from factory.store import Stage, Store, canonical, disk_errors, lock
-from factory.teachers.address import kept
+from factory.teachers.keeping import kept
 
 A = TypeVar("A", bound=Artifact)
 

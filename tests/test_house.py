@@ -51,6 +51,18 @@ def fresh(code: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedP
     )
 
 
+def test_the_commands_before_any_work_need_no_client_and_no_server() -> None:
+    done = fresh(
+        "import runpy\n"
+        "for name in ('httpx', 'openai', 'fastapi', 'uvicorn', 'torch', 'transformers'):\n"
+        "    sys.modules[name] = None\n"
+        "sys.argv = ['factory', 'check', 'personas/concise.yaml']\n"
+        "runpy.run_module('factory', run_name='__main__')"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ready to build" in done.stdout
+
+
 def test_no_module_outside_the_torch_rooms_imports_torch() -> None:
     light = [
         name

@@ -17,7 +17,7 @@ from factory.examples import probe_prompts
 from factory.spec import Release as ReleaseConfig
 from factory.spec import Spec
 from factory.store import Stage
-from factory.teachers.address import kept
+from factory.teachers.keeping import kept
 
 SPLITS = ("train", "validation", "test")
 """The rows travel with the release, so that it can be judged again anywhere."""

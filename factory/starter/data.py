@@ -17,8 +17,8 @@ from factory.starter.conversations import everyday
 from factory.starter.singles import passes, singles
 
 Ids = npt.NDArray[np.uint16]
-SINGLES = 8
-"""Times a question that has no card is written, each time as somebody else would type it."""
+SINGLES = 4
+"""Times a question that is asked once is written, each time as somebody else would type it."""
 
 
 class Source:
@@ -62,6 +62,7 @@ def prepare(
     *,
     book_characters: int,
     conversations: int,
+    times: int = SINGLES,
     progress: Progress,
     pieces: int = tokenizer.PIECES,
 ) -> dict[str, int]:
@@ -72,6 +73,7 @@ def prepare(
         text: Folder of the corpus.
         book_characters: How much of the books to take.
         conversations: How many everyday conversations to write.
+        times: How often every single question is written.
         progress: Told what is done.
         pieces: Size of the vocabulary.
 
@@ -104,7 +106,7 @@ def prepare(
     found = {}
     for name, documents in {
         "everyday": own(c.messages for c in islice(everyday(1), conversations)),
-        "singles": own(passes(singles(), SINGLES, 1)),
+        "singles": own(passes(singles(), times, 1)),
         "talk": talk(False),
         "booktalk": talk(True),
         "books": plain(corpus.books(text, book_characters)),

@@ -40,13 +40,16 @@ class Part:
 
 PARTS = (
     Part(0.369, 1.0, False, {"everyday": 0.45, "talk": 0.30, "booktalk": 0.15, "books": 0.10}),
-    Part(0.692, 0.417, True, {"everyday": 0.72, "talk": 0.22, "booktalk": 0.04, "books": 0.02}),
+    Part(
+        0.692, 0.417, True,
+        {"everyday": 0.48, "singles": 0.28, "talk": 0.20, "booktalk": 0.03, "books": 0.01},
+    ),
     Part(
         1.0, 0.02, True,
-        {"everyday": 0.45, "singles": 0.33, "talk": 0.18, "booktalk": 0.02, "books": 0.02},
+        {"everyday": 0.40, "singles": 0.40, "talk": 0.18, "booktalk": 0.01, "books": 0.01},
     ),
 )  # fmt: skip
-"""Language first, then what the cards and tables hold, then that not every question is one of theirs."""
+"""Language first, then answers: cards and tables, and that not every question is one of theirs."""
 WARM = 0.037
 """Share of the updates in which the rate climbs."""
 SOURCES = tuple(dict.fromkeys(name for part in PARTS for name in part.mixture))

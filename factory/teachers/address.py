@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
 from factory.errors import UsageError
-from factory.spec import Spec
 
 CHAT = "/chat/completions"
 
@@ -85,15 +83,6 @@ def address(text: str) -> Address:
     auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
     bare = url.copy_with(path=path or "/", query=None, fragment=None, userinfo=b"")
     return Address(bare, url.params, auth)
-
-
-def kept(spec: Spec) -> dict[str, Any]:
-    """A persona as runs and releases keep it, in JSON's types: its addresses hold no login."""
-    found = spec.model_dump(mode="json")
-    for section in (found["teacher"], found["evaluate"]["judge"]):
-        if section and section["base_url"]:
-            section["base_url"] = stored(section["base_url"])
-    return found
 
 
 def stored(text: str) -> str:

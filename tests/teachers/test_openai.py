@@ -16,7 +16,8 @@ from factory.contracts import Message, Reply, Request, TeacherError
 from factory.errors import UsageError
 from factory.load import load
 from factory.pairs.failures import EmptyAnswer
-from factory.teachers.address import kept, stored
+from factory.teachers.address import stored
+from factory.teachers.keeping import kept
 from factory.teachers.openai import OpenAITeacher
 from factory.teaching import Teacher
 from tests.teachers.fault_server import Plan, Seen, serving
