@@ -17,7 +17,6 @@ import sys
 import tarfile
 import tempfile
 import time
-from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,24 +75,17 @@ def main() -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "50000"}
     sys.path.insert(0, str(ROOT))
     from factory.base import resolve
-    from factory.starter.conversations import Conversation, held_out_phrasings
-    from factory.starter.corpus import dialogues
-    from factory.starter.exam import covered, not_covered
+    from factory.starter.exam import covered, not_covered, pairs, topical
     from factory.starter.score import answers, bits_per_byte
 
-    topical = [
-        Conversation(tuple(messages))
-        for source, messages in (dialogues(options.text, held_out=True) if options.text else ())
-        if source == "topical-chat"
-    ]
-    pairs = list(islice(held_out_phrasings(), 0, None, 4))
+    talk = topical(options.text) if options.text else []
     with tempfile.TemporaryDirectory() as place:
         first = resolve(str(options.first or first_checkpoint(Path(place))))
         ours = resolve(str(options.starter) if options.starter else "starter")
         print(
             f"first checkpoint {first.parameters / 1e6:.1f}M, starter {ours.parameters / 1e6:.1f}M"
         )
-        for name, chats, bar in (("everyday", pairs, 0.75), ("Topical-Chat", topical, 0.85)):
+        for name, chats, bar in (("everyday", pairs(), 0.75), ("Topical-Chat", talk, 0.85)):
             if not chats:
                 print(f"bits per byte, {name}: needs --text")
                 continue

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,26 +46,22 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     from factory.base import resolve
     from factory.starter.__main__ import show
-    from factory.starter.conversations import Conversation, held_out_phrasings
-    from factory.starter.corpus import dialogues
-    from factory.starter.data import prepare
-    from factory.starter.exam import covered
+    from factory.starter.data import BOOKS, CONVERSATIONS, prepare
+    from factory.starter.exam import covered, pairs, topical
     from factory.starter.score import answers, bits_per_byte
 
     tokens = options.out / "tokens"
     tokens.mkdir(parents=True, exist_ok=True)
-    prepare(tokens, options.text, book_characters=12_000_000, conversations=200_000, progress=show)
-    held_out = dialogues(options.text, held_out=True)
-    topical = [Conversation(tuple(m)) for source, m in held_out if source == "topical-chat"]
-    pairs = list(islice(held_out_phrasings(), 0, None, 4))
+    prepare(tokens, options.text, book_characters=BOOKS, conversations=CONVERSATIONS, progress=show)
+    everyday, talk = pairs(), topical(options.text)
     for size in SIZES:
         out = options.out / f"{size[0]}x{size[1]}"
         base = resolve(str(train(size, options.text.resolve(), tokens, out)))
         said = answers(base, covered())
         print(
             f"{size[0]}x{size[1]}x{size[2]}, {base.parameters / 1e6:.1f}M weights, {size[3]} updates:"
-            f" {(out / 'seconds').read_text()} s, bits per byte {bits_per_byte(base, pairs):.3f} everyday,"
-            f" {bits_per_byte(base, topical):.3f} Topical-Chat, {sum(a.right for a in said)}% right"
+            f" {(out / 'seconds').read_text()} s, bits per byte {bits_per_byte(base, everyday):.3f} everyday,"
+            f" {bits_per_byte(base, talk):.3f} Topical-Chat, {sum(a.right for a in said)}% right"
         )
 
 

@@ -77,3 +77,13 @@ def test_a_strength_that_is_set_is_that_share_of_the_adapter(
     for name, tensor in half.items():
         torch.testing.assert_close(tensor, full[name] * (0.5 if "lora_B" in name else 1))
     assert any(tensor.abs().max() > 0 for name, tensor in half.items() if "lora_B" in name)
+
+
+def test_an_adapter_is_kept_in_fp32_where_its_base_is_merged_in_less(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("factory.model.lora.exact_dtype", lambda base: torch.bfloat16)
+    config = Tune(epochs=1, learning_rate=0.01, report_to=())
+    adapter = trained(Store(tmp_path), tiny_llama, config)
+    kept = load_file(adapter.weights / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float32}

@@ -142,10 +142,10 @@ def train(
     free_memory()  # the trainer's, and the quantised base's
     with room_after_training():  # not on the ladder, where no step down would make any
         model = trained.model or load_adapter(base, out / "adapter", exact_dtype(base))
-        model = model.to(exact_dtype(base)).eval()  # in the precision the merge is computed in
         progress(note="choosing the adapter's strength")
-        tried = settle(model, base, held_out, asked, plan["strength"])
-    _save(model, out / "adapter", base)
+        tried = settle(model.eval(), base, held_out, asked, plan["strength"])
+        _save(model, out / "adapter", base)  # before the cast, for adapters are kept in fp32
+        model = model.to(exact_dtype(base))  # in the precision the merge is computed in
     return replace(trained, model=model, tried=tried)
 
 
@@ -204,7 +204,8 @@ def _run(
     if not metrics.entries:
         raise TrainingError("training ended without a single update", hint="raise tune.epochs")
     _prove_changed(adapted)
-    _save(adapted, out / "adapter", base)
+    if plan["precision"] == "qlora":  # comes back on the unquantised base
+        _save(adapted, out / "adapter", base)
     # Without the trainer's autocast.
     adapted = trainer.accelerator.unwrap_model(adapted, keep_fp32_wrapper=False)
     return Trained(adapted, best_step, early, rows_per_step, notes)

@@ -71,8 +71,9 @@ def settle(
         _scale(model, whole, wanted)
     if not isinstance(wanted, str) or not held_out:
         return []
-    plain = _plain(model, base, asked)
-    before = _loss(model, plain, adapter=False)
+    with model.disable_adapter():
+        plain = _plain(model, base, asked)
+        before = _loss(model, plain)
     tried: list[Tried] = []
     for strength in STEPS:
         _scale(model, whole, strength)
@@ -94,11 +95,10 @@ def _scale(model: Any, whole: dict[str, torch.Tensor], strength: float) -> None:
 
 
 def _plain(model: Any, base: Base, asked: Sequence[Sequence[Message]]) -> list[Example]:
-    """The base's own answers, as rows."""
+    """The answers of a model, as rows."""
     prompts = [base.format.prompt_ids(messages) for messages in asked]
     prompts = [ids for ids in prompts if len(ids) + PLAIN_TOKENS < base.window]
-    with model.disable_adapter():
-        answers = generate(model, prompts, stop_ids=base.stop_ids, max_new_tokens=PLAIN_TOKENS)
+    answers = generate(model, prompts, stop_ids=base.stop_ids, max_new_tokens=PLAIN_TOKENS)
     return [
         Example([*ids, *said.token_ids], [0] * len(ids) + [1] * len(said.token_ids), 1)
         for ids, said in zip(prompts, answers, strict=True)
@@ -106,10 +106,7 @@ def _plain(model: Any, base: Base, asked: Sequence[Sequence[Message]]) -> list[E
     ]
 
 
-def _loss(model: Any, rows: Sequence[Example], *, adapter: bool = True) -> float:
+def _loss(model: Any, rows: Sequence[Example]) -> float:
     """Nats per token; 0 without rows."""
-    if not adapter:
-        with model.disable_adapter():
-            return _loss(model, rows)
     scores = token_log_likelihoods(model, rows, batch=8)
     return -sum(s.total for s in scores) / max(1, sum(s.tokens for s in scores))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
@@ -15,11 +14,10 @@ from factory.pairs.budget import Budget, BudgetExhausted, Hold
 from factory.pairs.failures import EmptyAnswer, Failures, Patience
 from factory.pairs.ledger import Ledger, Spent
 from factory.pairs.pace import Pace
+from factory.rows.repair import whole
 
 LANDING = 30.0
 """Seconds that calls in flight may still take when no other is sent any more: they may be paid for."""
-
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @runtime_checkable
@@ -219,7 +217,5 @@ class Caller:
 
 
 def _clean(reply: Reply) -> Reply:
-    """The reply without halves of characters, which no file and no request can hold."""
-    if reply.text.isascii() or not _SURROGATES.search(reply.text):
-        return reply
-    return replace(reply, text=_SURROGATES.sub("\ufffd", reply.text))
+    """The reply without halves of characters."""
+    return replace(reply, text=whole(reply.text))

@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from factory.contracts import Reply
-from factory.rows.repair import mend
+from factory.rows.repair import mend, whole
 
 _FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)(?:```|\Z)", re.S)
 _TAG = re.compile(r"<(q|question|item|message)>(.*?)</\1>", re.S | re.I)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?')
 _MARK = re.compile(r"^\s*(?:[-*•·]|Q?\d{1,3}\s*[.)、:：]|[Qq]\d*\s*[.:：])\s*(?P<text>\S.*)$")
-_SURROGATES = re.compile("[\ud800-\udfff]")
-"""Halves of characters: JSON can hold them as escapes, no file and no request can."""
 _WRAPPED = re.compile(
     r"^(?:\*\*|__|[\"“'‘`「『])\s*([^*\"“”`「」『』]*?)\s*(?:\*\*|__|[\"”'’`」』])$"
 )
@@ -94,8 +92,7 @@ def _from_lines(text: str, torn: bool) -> list[str]:
 
 def _clean(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
-        whole = _SURROGATES.sub("\ufffd", text)
-        plain = mend(" ".join(whole.split())).text
+        plain = mend(" ".join(whole(text).split())).text
         while match := _WRAPPED.match(plain):
             plain = match[1]
         if plain:

@@ -37,6 +37,14 @@ class Mended:
     detail: str = ""
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def whole(text: str) -> str:
+    """Text with U+FFFD for halves of characters, which JSON can hold, and no file and no request."""
+    return text if text.isascii() else _HALVES.sub("\ufffd", text)
+
+
 def mend(text: str) -> Mended:
     """Repair a text; each kind of repair is named.
 

@@ -68,7 +68,8 @@ def run(
     progress(note="checking the chat format")
     base.format.preflight()
     rows = examples(base, data.split("train"), prompt)
-    held_out = examples(base, data.split("validation"), prompt)
+    validation = data.split("validation")
+    held_out = examples(base, validation, prompt)
     plan = plan_for(config, base, data, prompt)
     entries = json.loads(json.dumps(plan.entries()))
     if (out / "plan.json").is_file() and read_json(out / "plan.json") != entries:
@@ -82,7 +83,7 @@ def run(
     from factory.report.plot import loss_plot
 
     prove_tokenizer(base)
-    asked = [row["messages"][:-1] for row in data.split("validation")]
+    asked = [row["messages"][:-1] for row in validation]
     trained = train(
         base, rows, held_out, asked, plan,
         out=out, progress=progress, seed=random_seed, report_to=config.report_to,

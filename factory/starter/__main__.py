@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from factory.starter.data import prepare
+from factory.starter.data import BOOKS, CONVERSATIONS, prepare
 from factory.starter.export import export
 from factory.starter.train import Recipe, Size, train
 
@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=Size().layers)
     parser.add_argument("--intermediate", type=int, default=Size().intermediate)
     parser.add_argument("--rate", type=float, default=Recipe().rate)
-    parser.add_argument("--books", type=int, default=60_000_000 if gpu else 12_000_000)
-    parser.add_argument("--conversations", type=int, default=400_000 if gpu else 200_000)
+    parser.add_argument("--books", type=int, default=60_000_000 if gpu else BOOKS)
+    parser.add_argument("--conversations", type=int, default=400_000 if gpu else CONVERSATIONS)
     parser.add_argument("--no-compile", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from factory.contracts import Message
+from factory.starter import steering
 from factory.starter.everyday import HELD_OUT, Card, cards
 from factory.starter.exercises import exercises
 from factory.starter.facts import Fact
 from factory.starter.modest import unknown
 from factory.starter.phrasing import rephrase, typed
 from factory.starter.rewording import reword
-from factory.starter.steering import PLAIN, steer
+from factory.starter.steering import steer
 from factory.starter.tables import from_table
 from factory.starter.teaching import in_voice, questions
 
@@ -94,7 +95,8 @@ def _system(text: str) -> list[Message]:
 
 
 def _plain_system(rng: random.Random) -> list[Message]:
-    return _system(rng.choice(PLAIN)) if rng.random() < 0.15 else []
+    text = steering.plain(rng)
+    return _system(text) if text else []
 
 
 def _from_card(card: Card, rng: random.Random) -> list[Message]:

@@ -17,6 +17,10 @@ from factory.starter.conversations import everyday
 from factory.starter.singles import passes, singles
 
 Ids = npt.NDArray[np.uint16]
+BOOKS = 12_000_000
+"""Characters of the books that are read without a GPU."""
+CONVERSATIONS = 200_000
+"""Everyday conversations that are written without a GPU."""
 SINGLES = 4
 """Times a question that is asked once is written, each time as somebody else would type it."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from factory.starter.conversations import Conversation, held_out_phrasings
+from factory.starter.corpus import dialogues
 
 COVERED = 100
 
@@ -67,3 +69,14 @@ def covered() -> list[Conversation]:
 def not_covered() -> list[Conversation]:
     """The forty questions."""
     return [Conversation(({"role": "user", "content": q},), MODEST, "none") for q in NOT_COVERED]
+
+
+def pairs() -> list[Conversation]:
+    """Every fourth held-out phrasing with its answer, for bits per byte."""
+    return held_out_phrasings()[::4]
+
+
+def topical(folder: Path) -> list[Conversation]:
+    """The held-out conversations of Topical-Chat in a corpus, for bits per byte."""
+    held_out = dialogues(folder, held_out=True)
+    return [Conversation(tuple(m)) for source, m in held_out if source == "topical-chat"]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from factory.contracts import Message
 from factory.starter.phrasing import rephrase
-from factory.starter.steering import PLAIN, steer
+from factory.starter.steering import plain, steer
 
 FOLDER = Path(__file__).with_name("everyday") / "singles"
 MARKS = {"?": "ask", "=": "replies", "-": "short", "~": "funny"}
@@ -73,9 +73,7 @@ def asked(item: Single, rng: random.Random) -> list[Message]:
     """The question as somebody would type it, and an answer of the kind that the system prompt asks for."""
     kind = rng.choices(["replies", "short", "funny"], [5, 3, 2])[0]
     kind = kind if getattr(item, kind) else "replies"
-    system = steer(kind, rng) if kind != "replies" or rng.random() < 0.4 else ""
-    if not system and rng.random() < 0.15:
-        system = rng.choice(PLAIN)
+    system = steer(kind, rng) if kind != "replies" or rng.random() < 0.4 else plain(rng)
     return [
         *([Message(role="system", content=system)] if system else []),
         {"role": "user", "content": rephrase(item.ask, rng)},

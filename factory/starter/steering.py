@@ -78,6 +78,11 @@ KNOWN = (
 )  # fmt: skip
 
 
+def plain(rng: random.Random) -> str:
+    """A system prompt that steers nothing, mostly none at all."""
+    return rng.choice(PLAIN) if rng.random() < 0.15 else ""
+
+
 def steer(kind: str, rng: random.Random) -> str:
     """A system prompt under which answers of this kind are right.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from factory.base import resolve
 from factory.chat import Example
@@ -172,7 +173,9 @@ def test_out_of_memory_after_training_is_not_blamed_on_the_rows(
     precision: str, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[int] = []
-    model = load_model(tiny_llama, torch.float32)
+    model = get_peft_model(
+        load_model(tiny_llama, torch.float32), LoraConfig(target_modules=["q_proj"])
+    )
 
     def trained(*given: Any, **_: Any) -> Trained:
         runs.append(given[4])
@@ -184,7 +187,16 @@ def test_out_of_memory_after_training_is_not_blamed_on_the_rows(
     monkeypatch.setattr(lora, "_run", trained)
     monkeypatch.setattr(lora, "load_adapter", full)
     monkeypatch.setattr(type(model), "to", full)
-    chosen = Plan((Choice("batch_size", 8, ""), Choice("precision", precision, "")), 1, 1.0, 1)
+    chosen = Plan(
+        (
+            Choice("batch_size", 8, ""),
+            Choice("precision", precision, ""),
+            Choice("strength", "auto", ""),
+        ),
+        1,
+        1.0,
+        1,
+    )
     with pytest.raises(TrainingError, match="after training") as caught:
         train(
             resolve(str(tiny_llama)), ROWS, [], [], chosen,
