@@ -13,14 +13,16 @@ from factory.artifacts import read_json, write_json
 from factory.chat import ChatFormat
 from factory.contracts import Message, Progress
 from factory.starter import corpus, tokenizer
-from factory.starter.conversations import everyday
+from factory.starter.conversations import everyday, openings
 from factory.starter.singles import passes, singles
 
 Ids = npt.NDArray[np.uint16]
 BOOKS = 12_000_000
 """Characters of the books that are read without a GPU."""
 CONVERSATIONS = 200_000
-"""Everyday conversations that are written without a GPU."""
+"""Everyday conversations, and as many openings, that are written without a GPU."""
+OPENING = 10
+"""Tokens of an answer that an opening shows."""
 SINGLES = 4
 """Times a question that is asked once is written, each time as somebody else would type it."""
 
@@ -76,7 +78,7 @@ def prepare(
         folder: Working folder; gets `tokenizer/` and the sources.
         text: Folder of the corpus.
         book_characters: How much of the books to take.
-        conversations: How many everyday conversations to write.
+        conversations: How many everyday conversations to write, and how many openings.
         times: How often every single question is written.
         progress: Told what is done.
         pieces: Size of the vocabulary.
@@ -107,9 +109,15 @@ def prepare(
             row = form.example(messages)
             yield row.input_ids, [bool(on) for on in row.loss_mask]
 
+    def opened(told: Iterable[Sequence[Message]]) -> Iterator[tuple[list[int], list[bool]]]:
+        for ids, answer in own(told):
+            end = answer.index(True) + OPENING
+            yield ids[:end], answer[:end]
+
     found = {}
     for name, documents in {
         "everyday": own(c.messages for c in islice(everyday(1), conversations)),
+        "openings": opened(c.messages for c in islice(openings(1), conversations)),
         "singles": own(passes(singles(), times, 1)),
         "talk": talk(False),
         "booktalk": talk(True),

@@ -21,7 +21,7 @@ SEED = 50
 FOLLOW_UPS = ("Why?", "Tell me more.", "Make it shorter.", "Thanks!")
 
 
-def openings() -> list[Message]:
+def first_questions() -> list[Message]:
     """Fifty questions: thirty of covered topics in new words, ten of held-out topics, ten of neither."""
     rng = random.Random(SEED)
     chosen = [
@@ -46,8 +46,8 @@ def sample(base: Base, messages: list[Message], seed: int) -> str:
 def conversations(base: Base) -> Iterator[list[Message]]:
     """The fifty; every fifth has a second question."""
     rng = random.Random(SEED)
-    for number, opening in enumerate(openings()):
-        talk: list[Message] = [opening]
+    for number, question in enumerate(first_questions()):
+        talk: list[Message] = [question]
         asks = [None, rng.choice(FOLLOW_UPS)] if number % 5 == 4 else [None]
         for ask in asks:
             if ask:

@@ -39,14 +39,17 @@ class Part:
 
 
 PARTS = (
-    Part(0.369, 1.0, False, {"everyday": 0.45, "talk": 0.30, "booktalk": 0.15, "books": 0.10}),
     Part(
-        0.692, 0.417, True,
-        {"everyday": 0.48, "singles": 0.28, "talk": 0.20, "booktalk": 0.03, "books": 0.01},
+        0.3, 1.0, False,
+        {"everyday": 0.34, "openings": 0.14, "talk": 0.30, "booktalk": 0.13, "books": 0.09},
+    ),
+    Part(
+        0.65, 0.5, True,
+        {"everyday": 0.34, "openings": 0.24, "singles": 0.22, "talk": 0.17, "booktalk": 0.02, "books": 0.01},
     ),
     Part(
         1.0, 0.02, True,
-        {"everyday": 0.40, "singles": 0.40, "talk": 0.18, "booktalk": 0.01, "books": 0.01},
+        {"everyday": 0.35, "openings": 0.13, "singles": 0.32, "talk": 0.18, "booktalk": 0.01, "books": 0.01},
     ),
 )  # fmt: skip
 """Language first, then answers: cards and tables, and that not every question is one of theirs."""
@@ -79,6 +82,9 @@ class Recipe:
     long_every: int = 4
     """One update in so many reads windows four times as long, and a quarter as many."""
     rate: float = 3e-3
+    """Highest learning rate of the layers' matrices."""
+    embedding_rate: float = 1e-2
+    """Highest learning rate of embeddings and norms."""
     seed: int = 1
 
 
@@ -108,11 +114,11 @@ def part_at(recipe: Recipe, step: int) -> int:
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
-    """Learning rate of an update: it climbs, stays, and falls from part to part."""
+    """Learning rate of an update as a share of the highest: it climbs, stays, and falls from part to part."""
     done = step / recipe.updates
     ends, rates = [part.until for part in PARTS], [part.rate for part in PARTS]
     climbing = (step + 1) / (WARM * recipe.updates)
-    return recipe.rate * min(climbing, float(np.interp(done, [0.0, *ends], [1.0, *rates])))
+    return min(climbing, float(np.interp(done, [0.0, *ends], [1.0, *rates])))
 
 
 def shape_at(recipe: Recipe, step: int) -> tuple[int, int]:
@@ -147,15 +153,17 @@ def batch(
 def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices, AdamW for embeddings and norms.
 
-    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon); one rate serves both as in
-    arXiv 2502.16982.
+    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon), updates as large as AdamW's as in
+    arXiv 2502.16982. Embeddings of rare words get few updates and need larger ones.
     """
     named = list(model.named_parameters())
     hidden = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     rest = [p for name, p in named if p.ndim != 2 or "embed" in name]
     return [
         torch.optim.Muon(hidden, lr=recipe.rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=recipe.rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+        torch.optim.AdamW(
+            rest, lr=recipe.embedding_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
+        ),
     ]
 
 
@@ -190,7 +198,8 @@ def _resume(folder: Path, model: Any, optimizers: list[torch.optim.Optimizer]) -
 
 def _loss(body: Any, head: torch.nn.Module, tokens: torch.Tensor, labels: torch.Tensor) -> Any:
     """Mean cross-entropy in nats; the output layer is computed only where the loss looks."""
-    hidden = body(input_ids=tokens, use_cache=False).last_hidden_state[:, :-1]
+    seen = attention.within(tokens)
+    hidden = body(input_ids=tokens, use_cache=False, seen=seen).last_hidden_state[:, :-1]
     following = labels[:, 1:]
     wanted = following != -100
     return functional.cross_entropy(head(hidden[wanted]).float(), following[wanted])
@@ -227,6 +236,7 @@ def train(
     model.set_attn_implementation(attention.NAME)
     model.to(where).train()
     optimizers = _optimizers(model, recipe)
+    rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
     begin = _resume(out, model, optimizers)
     write_json(out / "recipe.json", asdict(recipe))
     sources = {name: Source(text, name) for name in SOURCES}
@@ -235,9 +245,9 @@ def train(
     started = kept = time.monotonic()
     with (out / "log.jsonl").open("a", encoding="utf-8") as log:
         for step in range(begin, recipe.updates):
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate_at(recipe, step)
+            for optimizer, highest in zip(optimizers, rates, strict=True):
+                for group, rate in zip(optimizer.param_groups, highest, strict=True):
+                    group["lr"] = rate * rate_at(recipe, step)
             tokens, labels = (t.to(where, non_blocking=True) for t in batch(recipe, sources, step))
             with arithmetic:
                 loss = _loss(body, model.lm_head, tokens, labels)

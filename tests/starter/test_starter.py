@@ -6,10 +6,11 @@ import json
 import lzma
 import random
 from collections.abc import Iterator
-from itertools import cycle, islice, pairwise
+from itertools import chain, cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -19,8 +20,14 @@ from factory.base import resolve
 from factory.chat import ChatFormat
 from factory.load import load
 from factory.starter import attention, corpus, exam, modest, rewording, singles, steering, train
-from factory.starter.conversations import everyday, held_out_phrasings, held_out_topics, plain
-from factory.starter.data import prepare
+from factory.starter.conversations import (
+    everyday,
+    held_out_phrasings,
+    held_out_topics,
+    openings,
+    plain,
+)
+from factory.starter.data import OPENING, prepare
 from factory.starter.everyday import HELD_OUT, cards, problems
 from factory.starter.exam import covered, not_covered
 from factory.starter.exercises import arithmetic, calendar, unit
@@ -40,7 +47,9 @@ def test_every_card_keeps_the_form() -> None:
 
 
 def asked(seed: int, count: int) -> Iterator[str]:
-    for conversation in islice(everyday(seed), count):
+    for conversation in islice(
+        chain.from_iterable(zip(everyday(seed), openings(seed), strict=True)), count
+    ):
         for message in conversation.messages:
             if message["role"] == "user":
                 yield plain(message["content"])
@@ -105,7 +114,7 @@ def test_some_singles_are_never_trained_on() -> None:
 
 
 def test_the_rate_climbs_stays_and_falls_to_the_end() -> None:
-    recipe = train.Recipe(updates=1000, rate=1.0)
+    recipe = train.Recipe(updates=1000)
     rates = [train.rate_at(recipe, step) for step in range(1000)]
     assert rates[0] < 0.05 and max(rates) == 1.0 == rates[300]
     assert all(a >= b for a, b in pairwise(rates[300:])) and 0.01 < rates[-1] < 0.03
@@ -182,6 +191,17 @@ def tokens(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_an_opening_ends_after_the_first_words_of_its_answer(tokens: Path) -> None:
+    ids, answer, starts = (
+        np.load(tokens / f"openings.{kind}.npy") for kind in ("ids", "answer", "starts")
+    )
+    assert len(starts) == 300
+    for begin, end in pairwise([*starts, len(ids)]):
+        told = answer[begin:end].tolist()
+        first = told.index(1)
+        assert 0 < len(told) - first <= OPENING and all(told[first:])
+
+
 def test_held_out_dialogues_are_not_among_the_trained(text: Path) -> None:
     held = [m for _, m in corpus.dialogues(text, held_out=True)]
     trained = [m for _, m in corpus.dialogues(text)]
@@ -212,13 +232,32 @@ def test_training_s_attention_is_the_library_s(tokens: int) -> None:
     for name in ("sdpa", attention.NAME):
         model.set_attn_implementation(name)
         model.zero_grad()
-        out = model(ids)
+        ids[:, 0], ids[:, 1:] = attention.BEGIN, ids[:, 1:].clamp(min=attention.BEGIN + 1)
+        seen = {"seen": attention.within(ids)} if name == attention.NAME else {}
+        out = model(ids, **seen)
         out.logits.square().mean().backward()
         found.append(
             (out.logits.detach(), model.model.layers[0].self_attn.q_proj.weight.grad.clone())
         )
     for usual, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [40, attention.SHORT + 8])
+def test_a_document_is_read_as_if_it_stood_alone(tokens: int) -> None:
+    model: Any = train.build(train.Size(64, 2, 128), 300)
+    model.set_attn_implementation(attention.NAME)
+    ids = torch.randint(2, 300, (2, tokens), generator=torch.Generator().manual_seed(1))
+    ids[:, 0] = ids[0, 17] = ids[1, 30] = attention.BEGIN
+
+    def said(tokens: torch.Tensor) -> Any:
+        with torch.no_grad():
+            return model(tokens, seen=attention.within(tokens)).logits
+
+    whole = said(ids)
+    for row, begin in ((0, 17), (1, 30)):
+        alone = said(ids[row : row + 1, begin:])
+        torch.testing.assert_close(whole[row : row + 1, begin:], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_killed_training_ends_with_the_same_weights(
