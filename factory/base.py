@@ -10,6 +10,7 @@ import difflib
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -173,6 +174,34 @@ def resolve(name: str, *, beside: Path | None = None, weights: bool = True) -> B
         )
     _inspect(base, weights)
     return base
+
+
+def place(base: Base, root: Path) -> str | None:
+    """Where a base that is a folder of the user's own lies, seen from `root`; None for all others."""
+    if base.name == "starter" or base.revision:
+        return None
+    return os.path.relpath(base.folder, root)
+
+
+def tuned_from(facts: Mapping[str, Any], root: Path) -> Base:
+    """The base of a release: in the place or at the commit that it was built from, else by its name.
+
+    A name may be relative to the persona file, which is not at hand when a release is judged or
+    served, and a model on the hub may have got newer commits.
+
+    Args:
+        facts: `base` of its `release.json`; the digest is not looked at.
+        root: `$FACTORY_HOME`.
+
+    Raises:
+        UsageError: As `resolve`.
+    """
+    folder = root / facts["place"] if facts.get("place") else None
+    if folder and folder.is_dir():
+        return resolve(str(folder))
+    if facts["revision"]:
+        return resolve(f"{facts['name'].partition('@')[0]}@{facts['revision']}")
+    return resolve(facts["name"])
 
 
 def _local(name: str, beside: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from factory.spec import Spec
@@ -27,7 +28,7 @@ def model_card(
         f" {_value(leg['max_logprob_difference'], '')} |"
         for leg in certificate["legs"]
     )
-    licence = f"license: {spec.release.licence}\n" if spec.release.licence else ""
+    licence = f"license: {_quoted(spec.release.licence)}\n" if spec.release.licence else ""
     base = facts["base"]
     revision = f" at revision {base['revision']}" if base["revision"] else ""
     notes = f"\n{spec.release.notes}\n" if spec.release.notes else ""
@@ -39,7 +40,7 @@ def model_card(
         else ""
     )
     return f"""---
-language: {spec.language}
+language: {_quoted(spec.language)}
 {licence}library_name: transformers
 pipeline_tag: text-generation
 tags: [persona-factory, lora, chat]
@@ -85,10 +86,16 @@ else, start every conversation with this system prompt, for the model was traine
 ## Limits
 
 It knows what its base knows, and says wrong things with the same confidence. The scorecard above was
-measured with greedy decoding on the prompts it names and says nothing about others.
+measured on the prompts it names and says nothing about others: questions were answered once greedily and
+{scorecard["samples"]} times as the model is served, skills and safety greedily.
 
 Made {facts["created"]} with {", ".join(f"{k} {v}" for k, v in facts["versions"].items())}.
 """
+
+
+def _quoted(text: str) -> str:
+    """For YAML, where `no` is not a language and a colon ends a word; JSON is YAML, too."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _authors(data: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 from factory import store
 from factory.base import STARTER
-from factory.hardware import GIB, Hardware, detect
+from factory.hardware import GIB, Hardware, present
 
 SUPPORTED = {
     "torch": ">=2.13,<2.14",
@@ -69,7 +69,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at everything. Takes as long as importing torch and vllm, which run side by side."""
     installed = installed_versions()
-    hardware = detect()
+    hardware = present()
     with ThreadPoolExecutor() as pool:
         training = pool.submit(probe, "import torch, transformers, trl, peft", "training")
         serving = pool.submit(probe, "import vllm", "vllm")

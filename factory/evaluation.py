@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from factory import plugins
 from factory.artifacts import Release, hash_folder, hash_json, read_json, read_jsonl, write_json
-from factory.base import Base, resolve
+from factory.base import Base, tuned_from
 from factory.contracts import Grader, Progress
 from factory.errors import UsageError
 from factory.releases import newest_promoted, numbers, release_of
@@ -57,7 +57,7 @@ def evaluate(
     )
     facts = release.facts()
     spec = Spec.model_validate(read_json(release.path / "persona.json"))
-    base = _base(facts, release)
+    base = _base(root, facts)
     rows = {
         name: list(read_jsonl(release.path / "evaluation" / f"{name}.jsonl"))
         for name in ("train", "validation", "test")
@@ -196,8 +196,8 @@ def read_record(file: Path, keys: Mapping[str, Any]) -> Record:
     return record
 
 
-def _base(facts: Mapping[str, Any], release: Release) -> Base:
-    base = resolve(facts["base"]["name"], beside=release.path, weights=True)
+def _base(root: Path, facts: Mapping[str, Any]) -> Base:
+    base = tuned_from(facts["base"], root)
     if base.digest != facts["base"]["digest"]:
         raise UsageError(
             "the base is not the one this release was tuned from",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 GIB = 1024**3
+CGROUP = Path("/sys/fs/cgroup")
+"""Where a container's own limits stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,15 @@ class Hardware:
 
 
 @cache
-def detect() -> Hardware:
-    """Look once per process."""
+def present() -> Hardware:
+    """Everything that is there. Looks once per process."""
     return Hardware(_cores(), _free_memory(), _cpu_flags(), _gpus())
+
+
+@cache
+def detect() -> Hardware:
+    """What can be used: no GPU where the installed torch is the CPU build."""
+    return present() if _torch_takes_gpus() else replace(present(), gpus=())
 
 
 def _cores() -> int:
@@ -69,11 +78,18 @@ def _free_memory() -> int:
     except (OSError, StopIteration, ValueError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:  # a container may be allowed less than the machine has
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return min(free, int(limit) - used) if limit != "max" else free
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+        return min(free, int(limit) - max(0, used - _given_back())) if limit != "max" else free
     except (OSError, ValueError):
         return free
+
+
+def _given_back() -> int:
+    """Bytes that count as used by a container and are given up when asked for: files read before."""
+    lines = (CGROUP / "memory.stat").read_text().splitlines()
+    counts = {name: int(count) for name, _, count in (line.partition(" ") for line in lines)}
+    return sum(counts.get(name, 0) for name in ("inactive_file", "active_file", "slab_reclaimable"))
 
 
 def _cpu_flags() -> frozenset[str]:
@@ -85,12 +101,22 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(line.split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
 
 
+def _torch_takes_gpus() -> bool:
+    try:
+        return "+cpu" not in version("torch")
+    except PackageNotFoundError:
+        return False
+
+
 def _gpus() -> tuple[Gpu, ...]:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not shutil.which("nvidia-smi"):
+    """The NVIDIA GPUs that `CUDA_VISIBLE_DEVICES` names, by number or id; all, if it is not set."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named in ("", "-1") or not shutil.which("nvidia-smi"):
         return ()
+    wanted = [part.strip() for part in named.split(",")] if named else None
     query = [
         "nvidia-smi",
-        "--query-gpu=name,memory.total,compute_cap",
+        "--query-gpu=index,uuid,name,memory.total,compute_cap",
         "--format=csv,noheader,nounits",
     ]
     try:
@@ -100,8 +126,10 @@ def _gpus() -> tuple[Gpu, ...]:
     found = []
     for line in done.stdout.splitlines():
         try:
-            name, memory, capability = (part.strip() for part in line.split(","))
+            index, uuid, name, memory, capability = (part.strip() for part in line.split(","))
             major, minor = capability.split(".")
+            if wanted and not any(w == index or (w and uuid.startswith(w)) for w in wanted):
+                continue
             found.append(Gpu(name, int(memory) * 1024**2, (int(major), int(minor))))
         except ValueError:
             continue  # "[N/A]" on partitioned cards: such a card cannot be planned for

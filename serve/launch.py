@@ -17,7 +17,7 @@ from typing import Any
 
 from factory import plugins
 from factory.artifacts import read_json
-from factory.base import resolve
+from factory.base import tuned_from
 from factory.chat import ChatFormat
 from factory.contracts import Endpoint, Engine
 from factory.errors import EngineError, FactoryError
@@ -193,10 +193,13 @@ class Launcher:
         if not getattr(engine, "takes_adapters", False) or _rank(admission) > RANKS[-1]:
             return False
         try:
-            return bool(resolve(facts["base"]["name"]).digest == facts["base"]["digest"])
+            if tuned_from(facts["base"], self.root).digest == facts["base"]["digest"]:
+                return True
+            why = "its base is not the one it was tuned from"
         except FactoryError as error:
-            log.info("%s does not share an engine: %s", facts["name"], error.what)
-            return False
+            why = error.what
+        log.warning("%s has an engine of its own: %s", admission.ref, why)
+        return False
 
     def _chosen(self, facts: dict[str, Any]) -> Engine:
         return choose(self.engine if self.engine != "auto" else facts.get("engine", "auto"))
@@ -217,7 +220,7 @@ class Launcher:
     ) -> tuple[Group, dict[str, tuple[Served, Endpoint]]]:
         facts = admissions[0].facts
         engine = self._chosen(facts)
-        base = resolve(facts["base"]["name"])
+        base = tuned_from(facts["base"], self.root)
         names = ", ".join(a.ref for a in admissions)
         self.announce(f"{names}: starting one {engine.name} with {base.label} and their adapters")
         rank = next(r for r in RANKS if r >= max(map(_rank, admissions)))

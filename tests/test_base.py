@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from factory.base import STARTER, resolve
+from factory.base import STARTER, place, resolve, tuned_from
 from factory.errors import UsageError
 
 
@@ -136,6 +137,21 @@ def test_the_digest_follows_the_content(folder: Path) -> None:
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text() + " ")
     assert resolve(str(folder)).digest != before
+
+
+def test_a_release_finds_its_base_again_wherever_it_is_asked_from(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = replace(resolve("base", beside=folder.parent), name="base")
+    facts = {"name": base.name, "revision": None, "place": place(base, tmp_path / "out")}
+    for name in ("out", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert tuned_from(facts, tmp_path / "out").folder == folder.resolve()
+    with pytest.raises(UsageError, match="no such base"):
+        tuned_from(facts | {"place": "../gone"}, tmp_path / "out")
+    assert place(resolve("starter"), tmp_path) is None
+    assert tuned_from({"name": "starter", "revision": None}, tmp_path).folder == STARTER
 
 
 def test_a_relative_base_is_found_beside_the_persona_file(folder: Path) -> None:

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from factory import commands
 from factory.base import resolve
-from factory.errors import FactoryError, UsageError
+from factory.errors import FactoryError, Inconclusive, Regression, UsageError
 from tests.personas import HERE, write_persona
 
 
@@ -176,6 +177,35 @@ def test_personas_that_only_fit_one_by_one_are_not_begun(
     files = [write_persona(tmp_path / n, "starter", name=n) for n in ("one", "two")]
     with pytest.raises(FactoryError, match="not enough disk space"):
         commands.build(files, [], None)
+
+
+def test_the_mistakes_of_all_personas_are_told_before_the_first_is_built(tmp_path: Path) -> None:
+    files = [write_persona(tmp_path / n, "starter", name=n) for n in ("one", "two", "three")]
+    for file in files[1:]:
+        file.write_text(file.read_text().replace("base: starter", "base: nowhere"))
+    with pytest.raises(UsageError) as caught:
+        commands.build(files, [], None)
+    assert str(files[1]) in str(caught.value) and str(files[2]) in str(caught.value)
+
+
+def test_of_several_personas_the_gravest_end_decides_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [write_persona(tmp_path / n, "starter", name=n) for n in ("one", "two", "three")]
+    ends: dict[str, FactoryError | None] = {
+        "one": Inconclusive("open"),
+        "two": Regression("worse"),
+        "three": None,
+    }
+
+    def end(spec: Any, *_: Any) -> None:
+        if (error := ends[spec.name]) is not None:
+            raise error
+
+    monkeypatch.setattr(commands, "_build_one", end)
+    assert commands.build(files, [], None) == Regression.exit_code
+    ends["three"] = FactoryError("no memory")
+    assert commands.build(files, [], None) == 1
 
 
 def test_the_schema_is_json_and_the_plugins_are_listed() -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from factory.artifacts import Adapter, Dataset, Model, Release, Scorecard, write_json, write_text
-from factory.base import Base
+from factory.base import Base, place
 from factory.card import model_card
 from factory.contracts import Progress
 from factory.errors import InstrumentInvalid
 from factory.examples import probe_prompts
 from factory.spec import Release as ReleaseConfig
 from factory.spec import Spec
-from factory.store import Stage
+from factory.store import Stage, home
 from factory.teachers.keeping import kept
 
 SPLITS = ("train", "validation", "test")
@@ -76,7 +76,12 @@ def run(
         "number": number,
         "description": spec.description,
         "language": spec.language,
-        "base": {"name": base.name, "revision": base.revision, "digest": base.digest},
+        "base": {
+            "name": base.name,
+            "place": place(base, home()),
+            "revision": base.revision,
+            "digest": base.digest,
+        },
         "prompt": prompt,
         "window": base.window,
         "sampling": base.sampling(spec.serve),
