@@ -42,7 +42,7 @@ check: $(STAMP) ## lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## print every published figure
+bench: $(STAMP) ## print the published figures; takes hours
 	@missed=0
 	for script in $$(sed -n 's/^| `\([a-z0-9_]*\.py\)`.*/\1/p' benchmarks/README.md); do
 	    echo "== $$script"; $(BIN)/python "benchmarks/$$script" || missed=1
