@@ -133,9 +133,13 @@ def point(root: Path, name: str, number: int) -> int | None:
                 " such releases",
             )
         before = promoted(root, name)
-        if before == number and _pointer(root, name) is not None:
+        pointer = _pointer(root, name)
+        if before == number and pointer is not None:
             return before
-        history = [*_history(root, name), *([before] if before not in (None, number) else [])]
+        # Nobody promoted yet: the way back that the name had without a pointer stays open.
+        history = pointer["history"] if pointer else _earlier(root, name, number)
+        if before not in (None, number):
+            history = [*history, before]
         _write(root, name, number, history)
         return before
 
@@ -149,10 +153,8 @@ def roll_back(root: Path, name: str) -> tuple[int, int]:
     """
     name_of(root, name, "a name goes back to what it meant before, whatever number that has")
     with _moving(root, name):
-        now = promoted(root, name)
-        history = _history(root, name)
-        if _pointer(root, name) is None and now is not None:
-            history = [n for n in numbers(root, name) if n < now and promotable(root, name, n)]
+        now, pointer = promoted(root, name), _pointer(root, name)
+        history = pointer["history"] if pointer else _earlier(root, name, now or 0)
         there = set(numbers(root, name))
         while history and history[-1] not in there:
             history.pop()  # removed by hand meanwhile
@@ -177,14 +179,23 @@ def newest_promoted(root: Path, name: str, *, but: str) -> Release | None:
     now = promoted(root, name)
     if now is None:
         return None
-    earlier = [n for n in numbers(root, name) if n < now and promotable(root, name, n)]
-    candidates = [now, *reversed(_history(root, name)), *reversed(earlier)]
+    candidates = [*reversed(remembered(root, name)), now, *reversed(_earlier(root, name, now))]
     there = set(numbers(root, name))
     for number in dict.fromkeys(n for n in candidates if n in there):
         release = Release.open(root / "releases" / name / str(number))
         if release.facts()["model_digest"] != but:
             return release
     return None
+
+
+def remembered(root: Path, name: str) -> list[int]:
+    """What the pointer holds, the present number last; the releases themselves may be gone.
+
+    Raises:
+        FactoryError: If the pointer cannot be read.
+    """
+    pointer = _pointer(root, name)
+    return [*pointer["history"], pointer["number"]] if pointer else []
 
 
 def _moving(root: Path, name: str) -> Any:
@@ -210,8 +221,9 @@ def _pointer(root: Path, name: str) -> dict[str, Any] | None:
         ) from error
 
 
-def _history(root: Path, name: str) -> list[int]:
-    return list((_pointer(root, name) or {"history": []})["history"])
+def _earlier(root: Path, name: str, number: int) -> list[int]:
+    """Releases before this one that the name could have meant, oldest first."""
+    return [n for n in numbers(root, name) if n < number and promotable(root, name, n)]
 
 
 def _write(root: Path, name: str, number: int, history: list[int]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from factory.artifacts import Artifact, Release, hash_json, write_json
 from factory.base import Base
+from factory.releases import remembered
 from factory.report.display import Display
 from factory.report.words import spoken
 from factory.spec import Spec
@@ -97,12 +98,13 @@ class Run:
         """Like `do`, for the numbered folder of a release."""
         key = self.store.key(stage, config, inputs)
         folder = self.store.root / "releases" / self.spec.name
+        used = remembered(self.store.root, self.spec.name)  # their folders may be gone
         return self._do(
             stage,
             key,
             lambda: self.store.published(stage, key, folder),
             lambda progress: self.store.publish(
-                stage, key, config, inputs, progress, folder=folder
+                stage, key, config, inputs, progress, folder=folder, used=used
             ),
         )
 

@@ -15,7 +15,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -240,8 +240,9 @@ class Store:
         progress: Any,
         *,
         folder: Path,
+        used: Sequence[int],
     ) -> A:
-        """Like `make`, but into the next free number below `folder`, which is never reused.
+        """Like `make`, but into the next number below `folder`: above all there are, and all `used`.
 
         Raises:
             BusyError: If another process is publishing there.
@@ -251,7 +252,7 @@ class Store:
             disk_errors(folder),
         ):
             taken = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
-            final = folder / str(max(taken, default=0) + 1)
+            final = folder / str(max([0, *taken, *used]) + 1)
             partial = folder / f"{final.name}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()

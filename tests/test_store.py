@@ -189,7 +189,7 @@ def test_releases_are_numbered_and_what_was_built_last_is_newest(tmp_path: Path)
         inputs = {"text": text}
         key = store.key(one, None, inputs)
         return store.published(one, key, folder) or store.publish(
-            one, key, None, inputs, quiet, folder=folder
+            one, key, None, inputs, quiet, folder=folder, used=[]
         )
 
     assert [publish("a").path.name, publish("b").path.name, publish("a").path.name] == [

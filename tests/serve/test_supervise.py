@@ -80,6 +80,20 @@ def test_a_name_means_what_was_promoted_until_that_is_changed(
     assert unknown.value.hint == "did you mean brief?"
 
 
+def test_the_first_promotion_of_a_name_leaves_the_way_back(
+    release: MakeRelease, factory_home: Path
+) -> None:
+    release(number=1)
+    release(number=2, verdict="INCONCLUSIVE")
+    release(number=3)
+    release(number=4)
+    assert point(factory_home, "brief", 4) == 4  # it meant that already
+    assert roll_back(factory_home, "brief") == (4, 3)
+    assert roll_back(factory_home, "brief") == (3, 1)
+    with pytest.raises(UsageError, match="no earlier release"):
+        roll_back(factory_home, "brief")
+
+
 def test_an_inconclusive_release_is_not_promoted(release: MakeRelease, factory_home: Path) -> None:
     release(number=1)
     release(number=2, verdict="INCONCLUSIVE")
