@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from factory.artifacts import Adapter, hash_file
+from factory.artifacts import Adapter, hash_file, write_json
 from factory.base import resolve
 from factory.spec import Tune
 from factory.stages import tune
@@ -50,6 +51,36 @@ def test_killed_after_training_it_keeps_the_best_adapter_and_trains_no_further(
     assert again.curve() == undisturbed.curve()
     steps = [m["step"] for m in again.metrics() if "loss" in m]
     assert steps == list(range(1, len(steps) + 1))
+
+
+def test_killed_when_its_checkpoints_were_removed_it_does_not_train_again(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def training(*_: Any, **__: Any) -> None:
+        raise AssertionError("it trains again")
+
+    config, store = Tune(epochs=1, learning_rate=0.01, report_to=()), Store(tmp_path)
+    dataset(store)
+    with monkeypatch.context() as patch:
+        patch.setattr("factory.store.commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(store, tiny_llama, config)
+    partial = tmp_path / "store" / "tune" / "a.partial"
+    shutil.copytree(partial, partial.with_name("b.partial"))
+    monkeypatch.setattr("factory.model.lora.train", training)
+    again = trained(store, tiny_llama, config)
+    assert again.manifest.stats["updates"] == again.metrics()[-1]["step"] == 4
+    assert again.manifest.stats["plan"]["epochs"] == 1
+    assert not list(again.path.glob("checkpoints*"))
+
+    partial.with_name("b.partial").rename(partial)
+    again.path.rename(tmp_path / "elsewhere")
+    write_json(partial / "plan.json", [])  # what was finished was planned otherwise
+    with pytest.raises(AssertionError, match="it trains again"):
+        trained(store, tiny_llama, config)
 
 
 def test_equal_runs_make_equal_adapters_whatever_the_order_of_a_set(

@@ -72,8 +72,12 @@ def run(
     held_out = examples(base, validation, prompt)
     plan = plan_for(config, base, data, prompt)
     entries = json.loads(json.dumps(plan.entries()))
+    finished = out / "finished.json"
     if (out / "plan.json").is_file() and read_json(out / "plan.json") != entries:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)  # begun under another plan
+        finished.unlink(missing_ok=True)
+    if finished.is_file():  # killed before the store had taken it
+        return _finish(out)
     write_json(out / "plan.json", entries)
 
     progress(note="loading torch")
@@ -110,14 +114,9 @@ def run(
     write_json(out / "curve.json", curve)
     write_json(out / "notes.json", trained.notes)
     loss_plot(metrics, out / "loss.png", title=f"{base.name}: {curve['verdict']}")
-    # Last of all: a run that is killed before this line finds its finished checkpoint again.
-    done = out / "checkpoints.done"
-    shutil.rmtree(done, ignore_errors=True)  # what a run killed right after left
-    if (out / "checkpoints").is_dir():
-        shutil.rmtree((out / "checkpoints").rename(done))
     last = [m["loss"] for m in metrics if "loss" in m]
     watched = [m["validation_loss"] for m in metrics if "validation_loss" in m]
-    return {
+    facts = {
         "rows": len(rows),
         "updates": metrics[-1]["step"],
         "loss": last[-1],
@@ -127,6 +126,19 @@ def run(
         "strength": trained.tried[0].strength if trained.tried else plan["strength"],
         "plan": {c.name: c.value for c in plan.choices},
     }
+    write_json(finished, facts)
+    return _finish(out)
+
+
+def _finish(out: Path) -> dict[str, Any]:
+    """The facts of a finished run; its checkpoints go.
+
+    They were needed until the facts were written: a run killed before that continues from the last one,
+    a run killed after that finds the facts, and neither trains anything twice.
+    """
+    if (out / "checkpoints").is_dir():
+        shutil.rmtree(out / "checkpoints")
+    return dict(read_json(out / "finished.json"))
 
 
 def _strength(tried: Sequence[Tried]) -> str:
