@@ -38,7 +38,8 @@ def evaluated(home: Path, entries: list[dict[str, Any]] = ENTRIES, name: str = "
     write_json(
         run / "stages.json", [{"name": "tune", "key": "t"}, {"name": "evaluate", "key": "e"}]
     )
-    write_json(run / "spec.json", {"description": "Says little.", "voice": ["short", "dry"]})
+    spec = {"name": name, "description": "Says little.", "voice": ["short", "dry"]}
+    write_json(run / "spec.json", spec)
     write_jsonl(home / "store" / "evaluate" / "e" / "answers.jsonl", entries)
 
 
@@ -201,6 +202,13 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     for wrong in ("brief@7", "@1", "../brief@1", "brief@x"):
         with pytest.raises(UsageError, match="no such release"):
             newest(tmp_path, "brief", wrong)
+
+
+def test_another_personas_answers_are_not_compared(tmp_path: Path) -> None:
+    evaluated(tmp_path, name="brief--beta")
+    with pytest.raises(UsageError, match="not evaluated yet"):
+        newest(tmp_path, "brief", "base")
+    assert len(newest(tmp_path, "brief--beta", "base").pairs) == len(ENTRIES)
 
 
 def test_a_models_words_cannot_paint_the_screen(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ from factory.report.lines import sparkline
 from factory.report.markup import quote
 from factory.report.metrics import compare, metric_rows, strata
 from factory.report.pull_request import LIMIT, pull_request
-from factory.report.tables import data_summary, findings_table, pages, runs_table
+from factory.report.tables import data_summary, findings_table, pages, personas, runs_table
 from factory.report.words import NOTHING, clean, duration, number
 
 QUESTIONS: list[tuple[str, Any, tuple[str, str, str], tuple[int, int, int] | None]] = [
@@ -1531,6 +1531,19 @@ def test_runs_are_listed_latest_first_and_found_by_name(tmp_path: Path) -> None:
     assert "tutor" not in printed(runs_table(tmp_path, "concise"), 200)
     assert "1970-01-02" in printed(runs_table(tmp_path, "concise--starter--aa"), 200)
     assert runs_table(tmp_path, "nobody") is None
+
+
+def test_a_persona_whose_name_begins_like_anothers_is_listed_for_itself(tmp_path: Path) -> None:
+    for name in ("shop", "shop--beta"):
+        folder = tmp_path / "runs" / f"{name}--starter--aa"
+        write_json(folder / "spec.json", {"name": name, "base": {"name": "starter"}})
+        write_json(folder / "stages.json", [stage("gather", 1.0, "rows")])
+        (folder / "report.html").write_text("")
+        write_json(tmp_path / "releases" / name / "1" / "manifest.json", {})
+        assert pages(tmp_path, name) == [folder / "report.html"]
+    assert "beta" not in printed(runs_table(tmp_path, "shop"), 200)
+    assert "shop--beta@1" in printed(runs_table(tmp_path, "shop--beta"), 200)
+    assert personas(tmp_path) == ["shop", "shop--beta"]
 
 
 def test_importing_the_report_loads_nothing_heavy() -> None:

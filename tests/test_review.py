@@ -72,13 +72,25 @@ def test_decided_pairs_can_be_looked_at_again(tmp_path: Path) -> None:
     assert not [r for r, dropped in review.applied(ROWS, review.load(tmp_path, "brief")) if dropped]
 
 
+def distilled(home: Path, name: str, rows: list[Row]) -> None:
+    run = home / "runs" / f"{name}--starter--1"
+    write_json(run / "spec.json", {"name": name})
+    write_json(
+        run / "stages.json", [{"name": "gather", "key": "g"}, {"name": "distill", "key": "k"}]
+    )
+    seed: Row = {"id": f"{name}:seed 1", "messages": ROWS[0]["messages"]}
+    write_jsonl(home / "store" / "distill" / "k" / "rows.jsonl", [seed, *rows])
+
+
 def test_the_newest_run_with_a_teacher_is_reviewed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no teacher has written"):
         newest(tmp_path, "brief")
-    write_json(
-        tmp_path / "runs" / "brief--starter--1" / "stages.json",
-        [{"name": "gather", "key": "g"}, {"name": "distill", "key": "k"}],
-    )
-    seed: Row = {"id": "brief:seed 1", "messages": ROWS[0]["messages"]}
-    write_jsonl(tmp_path / "store" / "distill" / "k" / "rows.jsonl", [seed, *ROWS])
+    distilled(tmp_path, "brief", ROWS)
     assert newest(tmp_path, "brief") == ROWS
+
+
+def test_another_personas_pairs_are_not_reviewed(tmp_path: Path) -> None:
+    distilled(tmp_path, "brief--beta", ROWS)
+    with pytest.raises(UsageError, match="no teacher has written"):
+        newest(tmp_path, "brief")
+    assert newest(tmp_path, "brief--beta") == ROWS

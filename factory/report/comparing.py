@@ -18,6 +18,7 @@ from rich.text import Text
 from factory.artifacts import read_json, read_jsonl
 from factory.errors import UsageError
 from factory.releases import known as released
+from factory.report.runs import runs_of
 from factory.report.words import clean
 from factory.spec import NAME_PATTERN
 from factory.suite import picks
@@ -93,14 +94,11 @@ def newest(home: Path, name: str, against: str) -> Comparison:
 
 def _evaluated(home: Path, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The newest answers of a persona, and its resolved file."""
-    runs = sorted(
-        home.glob(f"runs/{name}--*/stages.json"), key=lambda f: f.stat().st_mtime_ns, reverse=True
-    )
-    for run in runs:
-        for stage in read_json(run):
+    for run in runs_of(home, name):
+        for stage in read_json(run / "stages.json"):
             file = home / "store" / "evaluate" / stage["key"] / "answers.jsonl"
             if stage["name"] == "evaluate" and file.is_file():
-                return list(read_jsonl(file)), read_json(run.with_name("spec.json"))
+                return list(read_jsonl(file)), read_json(run / "spec.json")
     close = get_close_matches(name, [other for other in released(home) if other != name], 1)
     raise UsageError(
         f"{name!r} was not evaluated yet",

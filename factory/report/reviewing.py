@@ -12,6 +12,7 @@ from rich.text import Text
 from factory.artifacts import Row, read_json, read_jsonl
 from factory.errors import UsageError
 from factory.pairs import review
+from factory.report.runs import runs_of
 
 HELP = "[a]ccept  [e]dit the answer  [d]rop  [s]kip  [q]uit"
 
@@ -22,11 +23,8 @@ def newest(home: Path, name: str) -> list[Row]:
     Raises:
         UsageError: If no build of this persona had a teacher.
     """
-    runs = sorted(
-        home.glob(f"runs/{name}--*/stages.json"), key=lambda f: f.stat().st_mtime_ns, reverse=True
-    )
-    for run in runs:
-        for stage in read_json(run):
+    for run in runs_of(home, name):
+        for stage in read_json(run / "stages.json"):
             file = home / "store" / "distill" / stage["key"] / "rows.jsonl"
             if stage["name"] == "distill" and file.is_file():
                 return [row for row in read_jsonl(file) if "side" in row]

@@ -18,6 +18,7 @@ from factory.errors import ConfigErrors, Problem
 from factory.releases import numbers, promoted
 from factory.report.fate import closest, fates, groups, sizes
 from factory.report.record import settings
+from factory.report.runs import runs
 from factory.report.words import NOTHING, clean, clean_all, plural
 
 
@@ -150,7 +151,7 @@ def keys_table(keys: Sequence[Mapping[str, str]]) -> RenderableType:
 
 def personas(root: Path) -> list[str]:
     """Names for which something was built below `$FACTORY_HOME`."""
-    return sorted({folder.name.split("--")[0] for folder in (root / "runs").glob("*--*")})
+    return sorted(set(runs(root).values()))
 
 
 def runs_table(root: Path, name: str | None) -> RenderableType | None:
@@ -169,8 +170,9 @@ def runs_table(root: Path, name: str | None) -> RenderableType | None:
     table = _table("persona", "base", "built", "last stage", "result")
     for folder in found:
         table.add_row(*map(Text, _run(folder)))
-    names = dict.fromkeys(folder.name.split("--")[0] for folder in found)
-    releases = [row for persona in names for row in _releases(root, persona)]
+    releases = [
+        row for persona in dict.fromkeys(found.values()) for row in _releases(root, persona)
+    ]
     if not releases:
         return table
     made = _table("release", "verdict", "")
@@ -185,14 +187,12 @@ def pages(root: Path, name: str | None) -> list[Path]:
     return [page for page in found if page.is_file()]
 
 
-def _found(root: Path, name: str | None) -> list[Path]:
-    found = [
-        folder
-        for folder in (root / "runs").glob("*--*")
-        if (folder / "stages.json").is_file()
-        and name in (None, folder.name, folder.name.split("--")[0])
-    ]
-    return sorted(found, key=_built, reverse=True)
+def _found(root: Path, name: str | None) -> dict[Path, str]:
+    return {
+        folder: persona
+        for folder, persona in runs(root).items()
+        if name in (None, folder.name, persona)
+    }
 
 
 def _table(*columns: str) -> Table:
@@ -202,11 +202,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _built(folder: Path) -> float:
-    return (folder / "stages.json").stat().st_mtime
-
-
 def _run(folder: Path) -> list[str]:
+    built = (folder / "stages.json").stat().st_mtime
     spec, stages = (
         clean_all(read_json(folder / "spec.json")),
         clean_all(read_json(folder / "stages.json")),
@@ -214,7 +211,7 @@ def _run(folder: Path) -> list[str]:
     return [
         spec["name"],
         spec["base"]["name"],
-        datetime.fromtimestamp(_built(folder), UTC).strftime("%Y-%m-%d %H:%M"),
+        datetime.fromtimestamp(built, UTC).strftime("%Y-%m-%d %H:%M"),
         stages[-1]["name"] if stages else NOTHING,
         stages[-1]["summary"] if stages else NOTHING,
     ]
