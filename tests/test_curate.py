@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from factory.artifacts import Dataset, read_jsonl
+from factory.artifacts import Dataset, Rows, read_jsonl, write_jsonl
 from factory.contracts import Message
 from factory.errors import UsageError
 from factory.questions import Question
@@ -25,7 +25,7 @@ from factory.rows.similarity import Index, differ, likeness, read, similarity
 from factory.rows.split import by_lineage
 from factory.spec import Curate, Rule, Seed, Spec
 from factory.stages import curate, gather
-from factory.store import Store
+from factory.store import Stage, Store
 
 RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(tuple[Rule, ...])
 PERSONAS = Path(__file__).resolve().parent.parent / "personas"
@@ -737,6 +737,37 @@ def test_an_answer_without_a_stop_among_finished_ones_is_warned_of(tmp_path: Pat
         r for s in ("train", "validation", "test") for r in data.split(s) if r.get("warnings")
     ]
     assert row["id"] == "d.jsonl:31" and row["warnings"] == ["maybe_cut_off"]
+
+
+def test_a_plain_twin_stays_with_its_question(tmp_path: Path) -> None:
+    def written(n: int, ask: str, twin: str | None) -> dict[str, Any]:
+        said = [{"role": "user", "content": ask}]
+        said.append({"role": "assistant", "content": pairs(n + 1)[n]["output"]})
+        row: dict[str, Any] = {"id": f"pair {n}", "messages": said, "side": "test"}
+        return row if twin is None else row | {"twin": twin}
+
+    asks = [row["instruction"] for row in pairs(12)]
+    twins = [f"One way to {topic} is as follows." for topic in TOPICS[:12]]
+    twins[1], twins[2] = f" {twins[1]}\r\n", "one way to b\ufffdk"  # to be mended; lost
+    asks[3] = "\x07" + asks[3]  # mended: what the teacher was asked was another text
+    rows = [written(n, *both) for n, both in enumerate(zip(asks, [*twins[:11], None], strict=True))]
+    rows[4]["messages"][-1]["content"] += " "  # the answer alone is mended: its twin still answers
+
+    def run(config: None, /, *, out: Path, progress: Any) -> dict[str, Any]:
+        write_jsonl(out / "rows.jsonl", rows)
+        write_jsonl(out / "rejected.jsonl", [])
+        return {"rows": len(rows), "rejected": 0}
+
+    store = Store(tmp_path)
+    gathered = store.make(Stage("gather", 1, Rows, run), "rows", None, {}, quiet)
+    inputs: dict[str, Any] = {
+        "rows": gathered, "language": "en", "rules": (), "questions": (), "prompt": "",
+        "base": BASE, "random_seed": 17, "review": {},
+    }  # fmt: skip
+    data = store.make(curate.STAGE, "key", Curate(), inputs, quiet)
+    found = {row["id"]: row.get("twin") for row in data.split("test")}
+    twins[1] = twins[1].strip()
+    assert found == {f"pair {n}": None if n in (2, 3, 11) else twin for n, twin in enumerate(twins)}
 
 
 @pytest.mark.parametrize("file", sorted(PERSONAS.glob("*.yaml")), ids=lambda file: file.stem)

@@ -14,6 +14,7 @@ from factory.pairs.review import Decisions, applied
 from factory.questions import Question
 from factory.rows import account
 from factory.rows.examine import Base, Entry, Examiner
+from factory.rows.repair import mend
 from factory.spec import Curate, Rule
 from factory.store import Stage
 
@@ -24,20 +25,23 @@ _MAYBE_CUT_OFF = "maybe_cut_off"
 
 
 class _Spool:
-    """Mended conversations on disk, so that memory does not grow with the data."""
+    """Mended conversations and their plain twins on disk, so that memory does not grow with the data."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def add(self, messages: Sequence[Message]) -> int:
+    def add(self, messages: Sequence[Message], twin: str | None) -> int:
         place = self._file.seek(0, 2)
-        self._file.write(json.dumps(messages, ensure_ascii=False).encode() + b"\n")
+        self._file.write(json.dumps([messages, twin], ensure_ascii=False).encode() + b"\n")
         return place
 
-    def messages(self, entry: Entry) -> list[Message]:
+    def both(self, entry: Entry) -> tuple[list[Message], str | None]:
         self._file.seek(entry.place)
-        found: list[Message] = json.loads(self._file.readline())
-        return found
+        messages, twin = json.loads(self._file.readline())
+        return messages, twin
+
+    def messages(self, entry: Entry) -> list[Message]:
+        return self.both(entry)[0]
 
     def answer(self, entry: Entry) -> str:
         return self.messages(entry)[-1]["content"]
@@ -95,7 +99,7 @@ def run(
             entry, messages = examiner.look(row)
             if dropped:
                 entry.reject("dropped_by_hand", "a person dropped it in `factory review`")
-            entry.place = spool.add(messages)
+            entry.place = spool.add(messages, _twin(row, messages))
             entries.append(entry)
             if len(entries) % _REPORT_EVERY == 0:
                 progress(step=len(entries), total=total, note="checking rows")
@@ -131,14 +135,24 @@ def _kept(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _row(entry: Entry, spool: _Spool) -> Row:
-    row: Row = {"id": entry.id, "messages": spool.messages(entry)}
+    messages, twin = spool.both(entry)
+    row: Row = {"id": entry.id, "messages": messages}
     if entry.side:
         row["side"] = entry.side
+    if twin:
+        row["twin"] = twin
     if entry.repairs:
         row["repairs"] = entry.repairs
     if entry.warnings:
         row["warnings"] = sorted(entry.warnings)
     return row
+
+
+def _twin(row: Row, mended: Sequence[Message]) -> str | None:
+    """The row's plain twin, mended; None if it is lost, or if it answers what is now another text."""
+    asked, asks = ([m["content"] for m in said[:-1]] for said in (row["messages"], mended))
+    fixed = mend(row.get("twin", ""))
+    return fixed.text if asked == asks and not fixed.lost else None
 
 
 def _warn_unfinished(kept: Sequence[Entry]) -> None:
@@ -176,4 +190,4 @@ def _split(
     return table, dealt.advice
 
 
-STAGE = Stage("curate", version=2, makes=Dataset, run=run)
+STAGE = Stage("curate", version=3, makes=Dataset, run=run)
