@@ -9,7 +9,8 @@ fixed learning rate rank hardly matters (same cookbook).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,24 @@ from factory.spec import Tune
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The seven linear layers of a Llama-like block; never lm_head (TRL's fused loss and vLLM refuse it)."""
+
+FURTHER_LINEARS = (
+    # attention: Phi-3, MPT, Falcon and GPT-2 in one piece; DeepSeek; outputs of LFM2, Phi, StarCoder2
+    *("qkv_proj", "Wqkv", "query_key_value", "c_attn"),
+    *("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"),
+    *("out_proj", "dense", "c_proj"),
+    # in attention's place: LFM2 and Mamba, Qwen3-Next, Qwen3.5
+    *("in_proj", "in_proj_qkvz", "in_proj_qkv", "in_proj_z"),
+    # MLPs: Phi-3 and GLM-4, LFM2, those without a gate, Granite's
+    *("gate_up_proj", "w1", "w2", "w3"),
+    *("fc1", "fc2", "fc_in", "fc_out", "c_fc", "dense_h_to_4h", "dense_4h_to_h"),
+    *("input_linear", "output_linear"),
+)
+"""What other families in transformers call theirs. Routers, gates, convolutions and embeddings are
+not among them, for a nudge there changes more than a voice."""
+
+TOWERS = re.compile(r"vision|visual|audio")
+"""Parts of a base that read no text."""
 
 SIZE_EXPONENT = {"qwen2": 0.0775, "qwen3": 0.0775}
 """tinker-cookbook's exponent of the hidden size; 0.781 (its value for Llama) for all others."""
@@ -125,7 +144,6 @@ def choose(
         ),
     )
     names = linear_names(base)
-    targets = tuple(name for name in PROJECTIONS if name in names) or tuple(sorted(names))
     for name in tune.targets or ():
         if name not in names or name == "lm_head":
             raise UsageError(
@@ -134,7 +152,7 @@ def choose(
                 got=name,
                 allowed=", ".join(sorted(names)),
             )
-    pick("targets", targets, "all linear layers learn more than attention alone")
+    pick("targets", *_targets(base))
 
     batch = pick(
         "batch_size",
@@ -234,13 +252,44 @@ def rate_prior(base: Base, batch: int) -> tuple[float, str]:
 
 
 def linear_names(base: Base) -> set[str]:
-    """Last names of the two-dimensional weights inside the blocks, e.g. `q_proj`."""
-    found = set()
+    """Last names of the two-dimensional weights inside the text model's blocks, e.g. `q_proj`."""
+    return {path[-1] for path in _linears(base)}
+
+
+def _linears(base: Base) -> Iterator[list[str]]:
+    """Paths of these weights, without `weight`."""
     for name, entry in base.headers.items():
-        parts = name.split(".")
-        if parts[-1] == "weight" and len(entry["shape"]) == 2 and any(p.isdigit() for p in parts):
-            found.add(parts[-2])
-    return found
+        *path, kind = name.split(".")
+        inside = any(part.isdigit() for part in path) and not TOWERS.search(name)
+        if kind == "weight" and len(entry["shape"]) == 2 and inside:
+            yield path
+
+
+def _targets(base: Base) -> tuple[tuple[str, ...], str]:
+    """The layers to adapt, and why these; all there are where none has a name that is known."""
+    names = linear_names(base)
+    apart = {path[-1] for path in _linears(base) if _stands_apart(path)}
+    found = [name for name in PROJECTIONS if name in names]
+    found += [name for name in FURTHER_LINEARS if name in names - apart]
+    found = found or sorted(names)
+    left = sorted(names.difference(found))
+    stacked = (name for name, entry in base.headers.items() if len(entry["shape"]) == 3)
+    if any("conv" not in name and not TOWERS.search(name) for name in stacked):
+        left.append("stacked experts")
+    if left:
+        reason = f"linear layers of attention and MLP; left as they are: {', '.join(left)}"
+    else:
+        reason = "all linear layers learn more than attention alone"
+    return tuple(found), reason
+
+
+def _stands_apart(path: Sequence[str]) -> bool:
+    """Whether an adapter does not reach this layer.
+
+    transformers stacks experts into one weight, and a Mamba mixer's kernel reads the weight of its
+    output layer past an adapter, so that PEFT refuses some of them.
+    """
+    return "experts" in path or (path[-1] == "out_proj" and path[-2] in ("mamba", "mixer"))
 
 
 def _precision(base: Base, hardware: Hardware, batch: int, longest: int) -> tuple[str, str]:

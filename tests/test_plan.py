@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ LAPTOP = Hardware(2, 8 * GIB, frozenset({"avx2"}), ())
 SERVER = Hardware(16, 64 * GIB, frozenset({"avx2", "avx512f", "avx512_bf16"}), ())
 CONSUMER = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("RTX 4070", 12 * GIB, (8, 9)),))
 SIXTEEN = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("RTX 4080", 16 * GIB, (8, 9)),))
+BIG = Hardware(8, 64 * GIB, frozenset(), (Gpu("A100", 80 * GIB, (8, 0)),))
 OLD = Hardware(8, 32 * GIB, frozenset({"avx2"}), (Gpu("T4", 16 * GIB, (7, 5)),))
 
 
@@ -29,6 +31,7 @@ class Described:
     model_type: str = "llama"
     dtype: str = "BF16"
     window: int = 4096
+    linears: tuple[str, ...] = tuple(f"x.{name}" for name in PROJECTIONS)
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,8 +44,8 @@ class Described:
     @property
     def headers(self) -> dict[str, dict[str, Any]]:
         named = {
-            f"model.layers.0.x.{name}.weight": {"dtype": self.dtype, "shape": [4, 4]}
-            for name in PROJECTIONS
+            f"model.layers.0.{name}.weight": {"dtype": self.dtype, "shape": [4, 4]}
+            for name in self.linears
         }
         return named | {"lm_head.weight": {"dtype": self.dtype, "shape": [4, 4]}}
 
@@ -157,6 +160,68 @@ def test_a_target_that_is_no_layer_is_refused_with_the_layers() -> None:
 
 def test_lm_head_is_never_adapted() -> None:
     assert set(plan()["targets"]) == set(PROJECTIONS)
+
+
+def test_experts_in_one_tensor_are_named_too() -> None:
+    base = Described(7.0, 4096, 32)
+    stacked = {"model.layers.0.mlp.experts.down_proj": {"dtype": "BF16", "shape": [8, 4, 4]}}
+    whole = SimpleNamespace(
+        headers=base.headers | stacked, parameters=base.parameters, hidden_size=4096, window=4096,
+        config=base.config,
+    )  # fmt: skip
+    target = next(c for c in plan(base=whole, hardware=BIG).choices if c.name == "targets")
+    assert set(target.value) == set(PROJECTIONS)
+    assert target.reason.endswith(": stacked experts")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["llama", "qwen2", "qwen3", "phi", "phi3", "glm4", "lfm2", "mpt", "starcoder2", "falcon"],
+)
+def test_every_linear_layer_of_a_block_is_adapted(kind: str) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    layers = {"layer_types": ["conv", "full_attention"]} if kind == "lfm2" else {}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.for_model(kind, num_hidden_layers=2, n_layers=2, **layers)
+        )
+    linears = {n for n, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    weights = {n: {"dtype": "BF16", "shape": list(w.shape)} for n, w in model.state_dict().items()}
+    base = SimpleNamespace(
+        headers=weights, parameters=500_000_000, hidden_size=1024, window=4096,
+        config={"model_type": kind, "num_hidden_layers": 2},
+    )  # fmt: skip
+    target = next(c for c in plan(base=base).choices if c.name == "targets")
+    assert set(target.value) == {name.rpartition(".")[2] for name in linears} - {"lm_head"}
+    assert target.reason == "all linear layers learn more than attention alone"
+
+
+def linears_of(*names: str) -> tuple[set[str], str]:
+    chosen = plan(base=Described(7.0, 4096, 32, linears=names), hardware=BIG)
+    target = next(c for c in chosen.choices if c.name == "targets")
+    return set(target.value), target.reason
+
+
+def test_layers_that_are_not_adapted_are_named() -> None:
+    attention = [f"self_attn.{name}" for name in ("q_proj", "k_proj", "v_proj", "o_proj")]
+    experts = [f"mlp.experts.0.{name}" for name in ("w1", "w2", "w3")]
+    found, reason = linears_of(*attention, *experts, "mlp.gate")
+    assert found == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert "all" not in reason and reason.endswith(": gate, w1, w2, w3")
+
+
+def test_a_mamba_mixer_is_adapted_without_what_its_kernel_reads_itself() -> None:
+    found, reason = linears_of("mamba.in_proj", "mamba.out_proj", "feed_forward.up_proj")
+    assert found == {"in_proj", "up_proj"}
+    assert reason.endswith(": out_proj")
+
+
+def test_an_image_tower_is_no_part_of_what_is_tuned() -> None:
+    found, reason = linears_of("mlp.up_proj", "vision_tower.layers.0.mlp.fc1", "visual.1.attn.qkv")
+    assert found == {"up_proj"}
+    assert reason == "all linear layers learn more than attention alone"
 
 
 def test_nothing_to_train_on_is_an_error() -> None:
