@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from factory.base import Base
 from factory.errors import TrainingError, UsageError
-from factory.memory import EXACT
+from factory.memory import EXACT, SMALL
 
 T = TypeVar("T")
 
@@ -28,6 +28,16 @@ def device() -> torch.device:
 def scoring_dtype(parameters: int) -> torch.dtype:
     """fp32 wherever it is cheap, for log-likelihoods in bf16 are noisy; bf16 for large models on GPU."""
     return torch.bfloat16 if torch.cuda.is_available() and parameters > EXACT else torch.float32
+
+
+def training_dtype(parameters: int, precision: str) -> torch.dtype:
+    """What a base's weights are held in while an adapter is trained on them."""
+    if precision == "qlora":
+        return torch.bfloat16
+    # bf16 on a CPU means fp32 weights under autocast: bf16 weights train slower there.
+    if precision == "fp32" or parameters <= SMALL or device().type == "cpu":
+        return torch.float32
+    return torch.float16 if precision == "fp16" else torch.bfloat16
 
 
 def load_model(folder: Path, dtype: torch.dtype, **options: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ FP32_UP_TO = 1_000_000_000
 """Up to this many weights the merged model is stored in fp32: rounding to 16 bit is then avoidable
 noise, and 4 GB are not much. Larger models keep the base's own precision."""
 
+WEIGHT_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+"""Names in safetensors headers of what weights are stored in."""
+
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", "spiece.model",
@@ -38,6 +42,18 @@ def stored_dtype(base: Base) -> torch.dtype:
 def exact_dtype(base: Base) -> torch.dtype:
     """The precision to compute the fold and the reference in: fp32 where memory allows it."""
     return torch.float32 if base.parameters <= EXACT else stored_dtype(base)
+
+
+def starts_alike(dtype: torch.dtype, base: Base) -> bool:
+    """Whether a base loaded in this precision has the very weights that the merge starts from.
+
+    bf16 rounds what is stored in fp16 or fp32; what an adapter on rounded weights says is then not
+    what the merged model says.
+    """
+    if dtype == exact_dtype(base):
+        return True
+    stored = {WEIGHT_DTYPES.get(entry["dtype"], dtype) for entry in base.headers.values()}
+    return all(torch.promote_types(dtype, one) == dtype for one in stored)
 
 
 def load_adapter(base: Base, adapter: Path, dtype: torch.dtype) -> Any:
@@ -67,9 +83,12 @@ def fold(base: Base, adapter: Path, out: Path) -> None:
     copy_tokenizer(base, out)
     write_json(out / "generation_config.json", {**base.generation, "eos_token_id": base.stop_ids})
     written = Base(base.name, out, None).headers
-    expected = {
-        name for name in base.headers if not name.endswith("inv_freq")
-    }  # a buffer, not a weight
+    # A causal model leaves parts of some bases out on purpose: towers for images, heads that predict
+    # several tokens. It names them by patterns; inv_freq is a buffer, not a weight.
+    left_out = re.compile(
+        "|".join([*(merged._keys_to_ignore_on_load_unexpected or ()), "inv_freq$"])
+    )
+    expected = {name for name in base.headers if not left_out.search(name)}
     if missing := expected - set(written) - {"lm_head.weight"}:
         raise TrainingError("the merged model lost a tensor of the base", got=sorted(missing)[0])
     if base.config.get("tie_word_embeddings") and "lm_head.weight" in written:

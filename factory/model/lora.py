@@ -24,7 +24,6 @@ from factory.base import Base
 from factory.chat import Example
 from factory.contracts import Message, Progress
 from factory.errors import TrainingError
-from factory.memory import SMALL
 from factory.model.batches import labels_of, layout_for
 from factory.model.device import (
     device,
@@ -32,9 +31,10 @@ from factory.model.device import (
     load_model,
     load_tokenizer,
     room_after_training,
+    training_dtype,
     with_ladder,
 )
-from factory.model.fold import exact_dtype, load_adapter
+from factory.model.fold import exact_dtype, load_adapter, starts_alike
 from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
 from factory.model.strength import Tried, settle
@@ -76,9 +76,7 @@ class _Trainer(SFTTrainer):
         return loss
 
     def floating_point_ops(self, inputs: Any) -> int:
-        return (
-            0  # counting parameters anew in every update takes longer than a small optimizer step
-        )
+        return 0  # counting parameters anew in every update takes longer than a small step
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         scores = token_log_likelihoods(self.model, self.held_out, batch=8)
@@ -137,9 +135,9 @@ def train(
         progress(note=text)
 
     trained = with_ladder(attempt, plan["batch_size"], note)
-    if plan["precision"] == "qlora":  # what is judged and served stands on the unquantised base
-        trained = replace(trained, model=None)
-    free_memory()  # the trainer's, and the quantised base's
+    if _approximates(base, plan["precision"]):
+        trained = replace(trained, model=None)  # what is judged and served stands on the base's own
+    free_memory()  # the trainer's, and the approximate base's
     with room_after_training():  # not on the ladder, where no step down would make any
         model = trained.model or load_adapter(base, out / "adapter", exact_dtype(base))
         progress(note="choosing the adapter's strength")
@@ -164,8 +162,7 @@ def _run(
     report_to: Sequence[str],
 ) -> Trained:
     set_seed(seed)
-    # The only way transformers 5 takes TensorBoard's folder.
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "trackers")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "trackers")  # transformers 5 has no other way
     model = _load(base, plan["precision"])
     dataset = _dataset(rows)
     trainer = _Trainer(
@@ -204,7 +201,7 @@ def _run(
     if not metrics.entries:
         raise TrainingError("training ended without a single update", hint="raise tune.epochs")
     _prove_changed(adapted)
-    if plan["precision"] == "qlora":  # comes back on the unquantised base
+    if _approximates(base, plan["precision"]):  # comes back on the base's own weights
         _save(adapted, out / "adapter", base)
     # Without the trainer's autocast.
     adapted = trainer.accelerator.unwrap_model(adapted, keep_fp32_wrapper=False)
@@ -221,23 +218,26 @@ def _finished(checkpoint: Path) -> tuple[int, bool] | None:
     return state["best_global_step"] or state["global_step"], early
 
 
-def _load(base: Base, precision: str) -> Any:
-    if precision == "qlora":
-        from transformers import BitsAndBytesConfig
+def _approximates(base: Base, precision: str) -> bool:
+    """Whether training stands on other weights than the merge: quantised, or rounded on loading."""
+    dtype = training_dtype(base.parameters, precision)
+    return precision == "qlora" or not starts_alike(dtype, base)
 
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-        model = load_model(base.folder, torch.bfloat16, quantization_config=quantization)
-        return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    # bf16 on a CPU means fp32 weights under autocast: bf16 weights train slower there.
-    small = device().type == "cpu" or base.parameters <= SMALL
-    if small or precision == "fp32":
-        return load_model(base.folder, torch.float32)
-    return load_model(base.folder, torch.float16 if precision == "fp16" else torch.bfloat16)
+
+def _load(base: Base, precision: str) -> Any:
+    dtype = training_dtype(base.parameters, precision)
+    if precision != "qlora":
+        return load_model(base.folder, dtype)
+    from transformers import BitsAndBytesConfig
+
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    model = load_model(base.folder, dtype, quantization_config=quantization)
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 
 def _lora(plan: Plan, rows: int) -> LoraConfig:
