@@ -62,7 +62,7 @@ def options(
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new persona.")],
-    language: Annotated[str, typer.Option(help="Two-letter code of the answers; comments are Chinese for zh.")] = "en",
+    language: Annotated[str, typer.Option(help="Two-letter code of the answers.")] = "en",
 ) -> None:
     """Write a commented persona file NAME.yaml to start from."""
     from factory.commands import init

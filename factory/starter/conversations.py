@@ -45,6 +45,10 @@ WELCOME = (
 )
 
 
+STYLES = ("short", "short", "replies", "replies", "funny", "long")
+"""Kinds of answers, as often as prompts ask for them in openings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """Messages, and what a right last answer holds."""
@@ -127,9 +131,9 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
     ask = _user(typed(rng.choice(fact.asks[:-1]), rng))
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.25:
         return [*_system(steer("short", rng)), ask, _assistant(fact.short)]
-    if kind < 0.35:
+    if kind < 0.45:
         return [*_system(steer("replies", rng)), ask, _assistant(rng.choice(fact.answers))]
     return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
 
@@ -166,21 +170,29 @@ def openings(seed: int) -> Iterator[Conversation]:
     """One question and one answer each, without end; training reads no more than the answers' beginnings.
 
     Which card a question is about shows in the first words of its answer: of these short
-    documents an update holds three times as many as of whole conversations.
+    documents an update holds several times as many as of whole conversations. Half of them stand
+    behind a persona's prompt, which must not cost what is known without one.
     """
     rng = random.Random(seed)
     trained, _ = _cards()
     facts = _facts()
     while True:
+        style = rng.choice(STYLES) if rng.random() < 0.5 else ""
         kind = rng.random()
-        if kind < 0.75:
+        if kind < 0.70:
             card = rng.choice(trained)
             ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
-            answer = rng.choice(card.replies)
+            answer = rng.choice(getattr(card, style or "replies"))
         else:
-            fact = rng.choice(facts) if kind < 0.95 else unknown(rng)
-            ask, answer = typed(rng.choice(fact.asks[:-1]), rng), rng.choice(fact.answers)
-        yield Conversation((_user(ask), _assistant(answer)))
+            fact = (
+                rng.choice(facts) if kind < 0.90
+                else exercises(rng, 1)[0] if kind < 0.95
+                else unknown(rng)
+            )  # fmt: skip
+            ask = typed(rng.choice(fact.asks[:-1]), rng)
+            answer = fact.short if style == "short" else rng.choice(fact.answers)
+        before = _system(steer(style, rng)) if style else []
+        yield Conversation((*before, _user(ask), _assistant(answer)))
 
 
 def plain(ask: str) -> str:

@@ -40,20 +40,14 @@ class Part:
 
 PARTS = (
     Part(
-        0.3, 1.0, False,
-        {"everyday": 0.34, "openings": 0.14, "talk": 0.30, "booktalk": 0.13, "books": 0.09},
+        0.2, 1.0, False,
+        {"everyday": 0.32, "openings": 0.22, "talk": 0.26, "booktalk": 0.12, "books": 0.08},
     ),
-    Part(
-        0.65, 0.5, True,
-        {"everyday": 0.34, "openings": 0.24, "singles": 0.22, "talk": 0.17, "booktalk": 0.02, "books": 0.01},
-    ),
-    Part(
-        1.0, 0.02, True,
-        {"everyday": 0.35, "openings": 0.13, "singles": 0.32, "talk": 0.18, "booktalk": 0.01, "books": 0.01},
-    ),
+    Part(0.55, 0.6, True, {"everyday": 0.28, "openings": 0.46, "singles": 0.16, "talk": 0.10}),
+    Part(1.0, 0.02, True, {"everyday": 0.32, "openings": 0.32, "singles": 0.26, "talk": 0.10}),
 )  # fmt: skip
-"""Language first, then answers: cards and tables, and that not every question is one of theirs."""
-WARM = 0.037
+"""Language first, then answers: which card a question is about, and that not every one is about one."""
+WARM = 0.03
 """Share of the updates in which the rate climbs."""
 SOURCES = tuple(dict.fromkeys(name for part in PARTS for name in part.mixture))
 KEPT_EVERY = 100.0
@@ -74,7 +68,7 @@ class Recipe:
     """Everything that decides the weights, beside the text."""
 
     size: Size = Size()
-    updates: int = 6500
+    updates: int = 9000
     rows: int = 48
     """Windows of an update."""
     width: int = 128
