@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 from factory import store
 from factory.base import STARTER
-from factory.hardware import GIB, Hardware, present
+from factory.hardware import GIB, Hardware, detect, present, takes_gpus
 
 SUPPORTED = {
     "torch": ">=2.13,<2.14",
@@ -73,7 +73,6 @@ def examine() -> list[Finding]:
     with ThreadPoolExecutor() as pool:
         training = pool.submit(probe, "import torch, transformers, trl, peft", "training")
         serving = pool.submit(probe, "import vllm", "vllm")
-    usable = hardware if sees_gpu(installed) else replace(hardware, gpus=())
     return [
         judge_python(sys.version_info[:3]),
         *judge_versions(installed),
@@ -85,7 +84,7 @@ def examine() -> list[Finding]:
         *judge_hardware(hardware, installed),
         judge_disk(store.home()),
         judge_starter(STARTER),
-        judge_bases(usable),
+        judge_bases(detect()),
     ]
 
 
@@ -203,11 +202,6 @@ def judge_vllm(installed: Mapping[str, str], hardware: Hardware) -> Iterator[Fin
         yield Finding("vllm", "ok", text, f"by hand, start {module}")
 
 
-def sees_gpu(installed: Mapping[str, str]) -> bool:
-    """Whether the installed torch can use an NVIDIA GPU."""
-    return "torch" in installed and "+cpu" not in installed["torch"]
-
-
 def _pip(verb: str) -> str:
     return f"{sys.executable} -m pip {verb}"
 
@@ -281,7 +275,7 @@ def judge_hardware(hardware: Hardware, installed: Mapping[str, str]) -> Iterator
     yield Finding("memory", "ok" if free >= 4 else "warn", f"{free:.1f} GiB free", hint)
     if hardware.gpus:
         names = ", ".join(f"{gpu.name} ({gpu.memory / GIB:.0f} GiB)" for gpu in hardware.gpus)
-        if sees_gpu(installed):
+        if takes_gpus(installed.get("torch")):
             yield Finding("gpu", "ok", names)
         else:
             text = f"{names}; not used, because torch is the CPU build"

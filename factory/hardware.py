@@ -62,7 +62,16 @@ def present() -> Hardware:
 @cache
 def detect() -> Hardware:
     """What can be used: no GPU where the installed torch is the CPU build."""
-    return present() if _torch_takes_gpus() else replace(present(), gpus=())
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        torch = None
+    return present() if takes_gpus(torch) else replace(present(), gpus=())
+
+
+def takes_gpus(torch: str | None) -> bool:
+    """Whether this version of torch, None if there is none, can use an NVIDIA GPU."""
+    return torch is not None and "+cpu" not in torch
 
 
 def _cores() -> int:
@@ -99,13 +108,6 @@ def _cpu_flags() -> frozenset[str]:
         return frozenset()
     line = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return frozenset(line.split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
-
-
-def _torch_takes_gpus() -> bool:
-    try:
-        return "+cpu" not in version("torch")
-    except PackageNotFoundError:
-        return False
 
 
 def _gpus() -> tuple[Gpu, ...]:

@@ -45,8 +45,8 @@ WELCOME = (
 )
 
 
-STYLES = ("short", "short", "replies", "replies", "funny", "long")
-"""Kinds of answers, as often as prompts ask for them in openings."""
+STYLES = ("short", "short", "long", "funny", "replies", "replies")
+"""Kinds of a card's answers, as often as a system prompt asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
     ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
     kind = rng.random()
     if kind < 0.40:
-        style = rng.choice(["short", "short", "long", "funny", "replies", "replies"])
+        style = rng.choice(STYLES)
         answer = rng.choice(getattr(card, style))
         return [*_system(steer(style, rng)), ask, _assistant(answer)]
     turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]

@@ -239,9 +239,10 @@ def train(
     started = kept = time.monotonic()
     with (out / "log.jsonl").open("a", encoding="utf-8") as log:
         for step in range(begin, recipe.updates):
+            share = rate_at(recipe, step)
             for optimizer, highest in zip(optimizers, rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, highest, strict=True):
-                    group["lr"] = rate * rate_at(recipe, step)
+                    group["lr"] = rate * share
             tokens, labels = (t.to(where, non_blocking=True) for t in batch(recipe, sources, step))
             with arithmetic:
                 loss = _loss(body, model.lm_head, tokens, labels)
