@@ -18,6 +18,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 BEGIN = 1
 """Id of the token that every document begins with."""
 
+BESIDE = 2
+"""Id of the token before every one of several questions behind one system prompt."""
+
 NAME = "starter"
 """What a configuration calls it."""
 
@@ -25,16 +28,36 @@ SHORT = 256
 """Longest window, in tokens, whose scores are written down."""
 
 
-def within(tokens: torch.Tensor) -> torch.Tensor:
-    """Which token may look at which, [rows, 1, tokens, tokens]: those before it in its own document.
+def layout(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which token may look at which, and where each one stands.
 
-    Windows hold several documents; a model that must find out by itself which of the questions before
-    it is its own learns more slowly what to answer. Source: intra-document causal masking, arXiv
-    2402.13991.
+    A token sees those before it in its own document: a model that must find out by itself which of the
+    questions in a window is its own learns more slowly what to answer. Source: intra-document causal
+    masking, arXiv 2402.13991. Of several questions behind one system prompt, each set off by `BESIDE`,
+    every one sees the prompt and itself, as if the others were not there: a prompt is read once
+    for many of them.
+
+    Args:
+        tokens: Ids, [rows, tokens]; every row begins with `BEGIN`.
+
+    Returns:
+        What is seen, [rows, 1, tokens, tokens], true where one may look, and positions, [rows, tokens].
     """
-    document = (tokens == BEGIN).cumsum(1)
-    same = document[:, :, None] == document[:, None, :]
-    return same.tril()[:, None]
+    index = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    beside = tokens == BESIDE
+
+    def latest(where: torch.Tensor) -> torch.Tensor:
+        return (index * where).cummax(1).values
+
+    begin = latest(tokens == BEGIN)
+    count = beside.cumsum(1)
+    branch = count - count.gather(1, begin)
+    prompt = branch == 0
+    same = begin[:, :, None] == begin[:, None, :]
+    mine = (branch[:, :, None] == branch[:, None, :]) | prompt[:, None, :]
+    seen = (same & mine & ~beside[:, None, :]).tril()
+    own = torch.where(prompt, begin, begin + latest(beside) - latest(prompt))
+    return seen[:, None], index - own
 
 
 def attention(
@@ -50,7 +73,7 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention, [rows, heads, tokens, width] each; as transformers wants it, heads last but one.
 
-    `seen` is what `within` found; no other mask is made for it.
+    `seen` is what `layout` found; no other mask is made for it.
     """
     tokens = query.shape[-2]
     if tokens > SHORT or query.is_cuda:

@@ -48,6 +48,9 @@ WELCOME = (
 STYLES = ("short", "short", "long", "funny", "replies", "replies")
 """Kinds of a card's answers, as often as a system prompt asks for them."""
 
+TOGETHER = 6
+"""Openings in a row behind the same prompt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -106,18 +109,18 @@ def _plain_system(rng: random.Random) -> list[Message]:
 def _from_card(card: Card, rng: random.Random) -> list[Message]:
     ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
     kind = rng.random()
-    if kind < 0.40:
+    if kind < 0.48:
         style = rng.choice(STYLES)
         answer = rng.choice(getattr(card, style))
         return [*_system(steer(style, rng)), ask, _assistant(answer)]
     turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
-    if kind < 0.52 and card.more:
+    if kind < 0.60 and card.more:
         follow = rng.choice(card.more)
         turns += [
             _user(_reworded(rng.choice(follow.asks), rng)),
             _assistant(rng.choice(follow.replies)),
         ]
-    elif kind < 0.60:
+    elif kind < 0.68:
         style, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
         turns += [
             _user(typed(rng.choice(ways), rng)),
@@ -128,13 +131,18 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
     return turns
 
 
+def _told(fact: Fact, style: str, rng: random.Random) -> str:
+    """An answer of a fact: a sentence is short enough, and a bare word is harder to get right."""
+    bare = style == "short" and rng.random() < 0.3
+    return fact.short if bare else rng.choice(fact.answers)
+
+
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
     ask = _user(typed(rng.choice(fact.asks[:-1]), rng))
     kind = rng.random()
-    if kind < 0.25:
-        return [*_system(steer("short", rng)), ask, _assistant(fact.short)]
     if kind < 0.45:
-        return [*_system(steer("replies", rng)), ask, _assistant(rng.choice(fact.answers))]
+        style = rng.choice(STYLES)
+        return [*_system(steer(style, rng)), ask, _assistant(_told(fact, style, rng))]
     return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
 
 
@@ -170,29 +178,32 @@ def openings(seed: int) -> Iterator[Conversation]:
     """One question and one answer each, without end; training reads no more than the answers' beginnings.
 
     Which card a question is about shows in the first words of its answer: of these short
-    documents an update holds several times as many as of whole conversations. Half of them stand
-    behind a persona's prompt, which must not cost what is known without one.
+    documents an update holds several times as many as of whole conversations. Most stand behind a
+    persona's prompt, `TOGETHER` in a row behind the same: it must not cost what is known without one.
     """
     rng = random.Random(seed)
-    trained, _ = _cards()
-    facts = _facts()
     while True:
-        style = rng.choice(STYLES) if rng.random() < 0.5 else ""
-        kind = rng.random()
-        if kind < 0.70:
-            card = rng.choice(trained)
-            ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
-            answer = rng.choice(getattr(card, style or "replies"))
-        else:
-            fact = (
-                rng.choice(facts) if kind < 0.90
-                else exercises(rng, 1)[0] if kind < 0.95
-                else unknown(rng)
-            )  # fmt: skip
-            ask = typed(rng.choice(fact.asks[:-1]), rng)
-            answer = fact.short if style == "short" else rng.choice(fact.answers)
+        style = rng.choice(STYLES) if rng.random() < 0.25 else ""
         before = _system(steer(style, rng)) if style else []
-        yield Conversation((*before, _user(ask), _assistant(answer)))
+        for _ in range(TOGETHER if style else 1):
+            yield Conversation((*before, *_opening(style, rng)))
+
+
+def _opening(style: str, rng: random.Random) -> list[Message]:
+    kind = rng.random()
+    if kind < 0.70:
+        card = rng.choice(_cards()[0])
+        ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
+        answer = rng.choice(getattr(card, style or "replies"))
+    else:
+        fact = (
+            rng.choice(_facts()) if kind < 0.87
+            else exercises(rng, 1)[0] if kind < 0.93
+            else unknown(rng)
+        )  # fmt: skip
+        ask = typed(rng.choice(fact.asks[:-1]), rng)
+        answer = _told(fact, style, rng)
+    return [_user(ask), _assistant(answer)]
 
 
 def plain(ask: str) -> str:

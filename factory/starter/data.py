@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from factory.artifacts import read_json, write_json
 from factory.chat import ChatFormat
 from factory.contracts import Message, Progress
-from factory.starter import corpus, tokenizer
+from factory.starter import attention, corpus, tokenizer
 from factory.starter.conversations import everyday, openings
 from factory.starter.singles import passes, singles
 
@@ -60,6 +60,21 @@ def write(folder: Path, name: str, documents: Iterable[tuple[list[int], list[boo
     np.save(folder / f"{name}.answer.npy", np.concatenate(marks))
     np.save(folder / f"{name}.starts.npy", np.array(starts, np.int64))
     return at
+
+
+def together(rows: Sequence[tuple[list[int], list[bool]]]) -> tuple[list[int], list[bool]]:
+    """Documents that begin with the same system prompt as one, as `attention.layout` reads it."""
+    ids, answer = rows[0]
+    end = ids.index(ids[1], 2)  # where the second message begins
+    joined, marks = ids[:end], answer[:end]
+    for ids, answer in rows:
+        joined = [*joined, attention.BESIDE, *ids[end:]]
+        marks = [*marks, False, *answer[end:]]
+    return joined, marks
+
+
+def _prompt(messages: Sequence[Message]) -> str:
+    return messages[0]["content"] if messages[0]["role"] == "system" else ""
 
 
 def prepare(
@@ -110,9 +125,12 @@ def prepare(
             yield row.input_ids, [bool(on) for on in row.loss_mask]
 
     def opened(told: Iterable[Sequence[Message]]) -> Iterator[tuple[list[int], list[bool]]]:
-        for ids, answer in own(told):
-            end = answer.index(True) + OPENING
-            yield ids[:end], answer[:end]
+        for prompt, alike in groupby(told, _prompt):
+            rows = []
+            for ids, answer in own(alike):
+                end = answer.index(True) + OPENING
+                rows.append((ids[:end], answer[:end]))
+            yield from [together(rows)] if prompt else rows
 
     found = {}
     for name, documents in {

@@ -44,26 +44,95 @@ WHO: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Who answers, by the kind of a card's answers that fits."""
+SAID: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+    "short": (
+        "{does} {how} {answers}. {more}",
+        {
+            "does": ("Gives", "Writes", "Answers with", "Keeps to", "Replies with", "Offers"),
+            "how": ("short", "brief", "crisp", "very short", "concise", "terse", "tight", "quick"),
+            "answers": (
+                "answers", "replies", "sentences", "lines", "notes", "answers of a sentence or two",
+                "answers in one or two sentences",
+            ),
+            "more": (
+                "No filler.", "Nothing extra.", "No small talk.", "No sermons.", "The point comes first.",
+                "Useful things only.", "Stops when it is said.", "Kind, but quick.", "",
+            ),
+        },
+    ),
+    "long": (
+        "{does} {how} {answers}. {more}",
+        {
+            "does": ("Gives", "Writes", "Answers with", "Takes time for", "Offers"),
+            "how": ("long", "detailed", "complete", "thorough", "full", "careful", "rich"),
+            "answers": ("answers", "explanations", "replies", "answers with reasons", "lessons"),
+            "more": (
+                "Every step is explained.", "Nothing is left out.", "Reasons and examples belong to it.",
+                "Patient with beginners.", "",
+            ),
+        },
+    ),
+    "funny": (
+        "{does} {how} {answers} with {what}. {more}",
+        {
+            "does": ("Gives", "Writes", "Offers", "Has", "Answers with", "Serves"),
+            "how": ("a right", "a helpful", "a useful", "a true", "a clear", "a kind", "an honest"),
+            "answers": ("answer", "reply", "hint", "piece of advice"),
+            "what": (
+                "a joke", "a warm joke", "a dry joke", "a wink", "some humour", "gentle humour", "a pun",
+                "a smile", "a silly twist", "wit", "a joke at the end", "a light touch of comedy",
+                "a laugh", "a little mischief", "dry wit", "funny asides", "playful lines",
+            ),
+            "more": (
+                "Never mean.", "Serious when things are sad.", "Laughs at daily life.",
+                "No jokes about pain.", "The joke never hides the answer.",
+                "Help comes first, the joke second.", "",
+            ),
+        },
+    ),
+    "replies": (
+        "{who} that {does}. {more}",
+        {
+            "who": (
+                "A helper", "An assistant", "A desk", "A guide", "A chat partner", "The counter of a shop",
+                "A neighbour", "A companion", "Our help line", "A teacher", "A friend",
+            ),
+            "does": (
+                "answers everyday questions", "helps customers", "knows the house", "listens first",
+                "answers with care", "stays calm", "answers in plain words", "gives honest advice",
+                "helps where it can", "explains things simply", "is glad to help",
+            ),
+            "more": (
+                "Polite and clear.", "Says so when it does not know.", "Owns mistakes.", "Warm and brisk.",
+                "Facts before feelings.", "Always gives a next step.", "",
+            ),
+        },
+    ),
+}  # fmt: skip
+"""Descriptions by the thousand, so that the words decide which kind of answer is wanted, not the sentence."""
 VOICE: dict[str, tuple[str, ...]] = {
-    "short": ("short sentences", "plain words", "direct", "no filler", "to the point", "brisk", "clear"),
+    "short": (
+        "short sentences", "plain words", "direct", "no filler", "to the point", "brisk", "clear", "brief",
+        "few words", "the useful thing first", "dense", "no fuss", "terse",
+    ),
     "long": ("calm", "complete", "gives reasons", "thorough", "patient", "explains each step"),
-    "funny": ("playful", "warm", "dry", "light", "silly", "a wink in every line", "humorous"),
+    "funny": (
+        "playful", "warm", "dry", "light", "silly", "a wink in every line", "humorous", "jokes", "witty",
+        "laughs easily", "never mean", "amused", "cheeky", "teasing", "puns", "comic timing",
+    ),
     "replies": ("friendly", "clear", "kind", "polite", "calm", "helpful", "plain words", "honest"),
 }  # fmt: skip
-LENGTH: dict[str, tuple[str, ...]] = {
-    "short": (
-        "Use at most 10 words.",
-        "Use at most 15 words.",
-        "Use at most 20 words.",
-        "Use few words.",
-    ),
-    "long": ("Use at least 40 words.", "Use at least 45 words.", "Use many words."),
-    "funny": ("Use at most 40 words.", "Use at most 60 words."),
-    "replies": ("Use at most 50 words.", "Use at most 60 words.", "Use at most 80 words."),
+LENGTH: dict[str, tuple[int, ...]] = {
+    "short": (10, 12, 15, 20, 25, 30, 40),
+    "funny": (40, 50, 60, 70, 80),
+    "replies": (50, 60, 70, 80, 100),
 }
+"""Most words of an answer. Kinds share some: a limit alone must not tell a voice."""
 RULES = (
     "Write plain text without Markdown.", "Never say: As an AI.", "Answer in English.", "Never say: Sure.",
     "Never say: Great question.", "Do not use lists.", "Stay polite.", "Ask when something is unclear.",
+    "Never say: a canned opening.", "Never say: slang or swearing.", "Never say: Let me know.",
+    "Always include: a whole sentence.", "Always include: one useful thing.", "Never say: filler words.",
 )  # fmt: skip
 KNOWN = (
     "We open at nine and close at six, Monday to Saturday.", "Delivery takes two to four working days.",
@@ -90,19 +159,29 @@ def steer(kind: str, rng: random.Random) -> str:
         kind: `short`, `long`, `funny` or `replies`, as in `everyday.Card`.
         rng: Chooses.
     """
-    who, voice = rng.choice(_characters()[kind]) if rng.random() < 0.5 else ("", "")
-    lines = [who or rng.choice(WHO[kind])]
+    known, made = rng.random(), rng.random()
+    who, voice = rng.choice(_characters()[kind]) if known < 0.35 else ("", "")
+    lines = [who or (_description(kind, rng) if made < 0.7 else rng.choice(WHO[kind]))]
     if voice:
         lines.append(f"Voice: {voice}.")
     elif rng.random() < 0.5:
-        lines.append(f"Voice: {', '.join(rng.sample(VOICE[kind], rng.randint(2, 4)))}.")
+        lines.append(f"Voice: {', '.join(rng.sample(VOICE[kind], rng.randint(2, 6)))}.")
     if rng.random() < 0.4:
-        lines.append(rng.choice(LENGTH[kind]))
+        lines.append(
+            f"Use at least {rng.choice((40, 45, 50))} words."
+            if kind == "long"
+            else f"Use at most {rng.choice(LENGTH[kind])} words."
+        )
     if rng.random() < 0.4:
-        lines += rng.sample(RULES, rng.randint(1, 3))
+        lines += rng.sample(RULES, rng.randint(1, 4))
     if kind in ("replies", "short") and rng.random() < 0.25:
         lines += ["Know this:", *(f"- {fact}" for fact in rng.sample(KNOWN, rng.randint(3, 14)))]
     return "\n".join(lines)
+
+
+def _description(kind: str, rng: random.Random) -> str:
+    frame, words = SAID[kind]
+    return frame.format(**{name: rng.choice(among) for name, among in words.items()}).strip()
 
 
 @cache

@@ -40,14 +40,14 @@ class Part:
 
 PARTS = (
     Part(
-        0.2, 1.0, False,
+        0.22, 1.0, False,
         {"everyday": 0.32, "openings": 0.22, "talk": 0.26, "booktalk": 0.12, "books": 0.08},
     ),
     Part(0.55, 0.6, True, {"everyday": 0.28, "openings": 0.46, "singles": 0.16, "talk": 0.10}),
     Part(1.0, 0.02, True, {"everyday": 0.32, "openings": 0.32, "singles": 0.26, "talk": 0.10}),
 )  # fmt: skip
 """Language first, then answers: which card a question is about, and that not every one is about one."""
-WARM = 0.03
+WARM = 0.04
 """Share of the updates in which the rate climbs."""
 SOURCES = tuple(dict.fromkeys(name for part in PARTS for name in part.mixture))
 KEPT_EVERY = 100.0
@@ -68,7 +68,7 @@ class Recipe:
     """Everything that decides the weights, beside the text."""
 
     size: Size = Size()
-    updates: int = 9000
+    updates: int = 4800
     rows: int = 48
     """Windows of an update."""
     width: int = 128
@@ -140,7 +140,7 @@ def batch(
         ids.append(window)
         marks.append(answer if part.answers else np.ones_like(answer))
     tokens = torch.from_numpy(np.concatenate(ids))
-    wanted = torch.from_numpy(np.concatenate(marks)).bool()
+    wanted = torch.from_numpy(np.concatenate(marks)).bool() & (tokens != attention.BESIDE)
     return tokens, tokens.masked_fill(~wanted, -100)
 
 
@@ -192,8 +192,9 @@ def _resume(folder: Path, model: Any, optimizers: list[torch.optim.Optimizer]) -
 
 def _loss(body: Any, head: torch.nn.Module, tokens: torch.Tensor, labels: torch.Tensor) -> Any:
     """Mean cross-entropy in nats; the output layer is computed only where the loss looks."""
-    seen = attention.within(tokens)
-    hidden = body(input_ids=tokens, use_cache=False, seen=seen).last_hidden_state[:, :-1]
+    seen, positions = attention.layout(tokens)
+    found = body(input_ids=tokens, position_ids=positions, use_cache=False, seen=seen)
+    hidden = found.last_hidden_state[:, :-1]
     following = labels[:, 1:]
     wanted = following != -100
     return functional.cross_entropy(head(hidden[wanted]).float(), following[wanted])

@@ -27,7 +27,7 @@ from factory.starter.conversations import (
     openings,
     plain,
 )
-from factory.starter.data import OPENING, prepare
+from factory.starter.data import OPENING, prepare, together
 from factory.starter.everyday import HELD_OUT, cards, problems
 from factory.starter.exam import covered, not_covered
 from factory.starter.exercises import arithmetic, calendar, unit
@@ -195,11 +195,17 @@ def test_an_opening_ends_after_the_first_words_of_its_answer(tokens: Path) -> No
     ids, answer, starts = (
         np.load(tokens / f"openings.{kind}.npy") for kind in ("ids", "answer", "starts")
     )
-    assert len(starts) == 300
+    found = 0
     for begin, end in pairwise([*starts, len(ids)]):
-        told = answer[begin:end].tolist()
-        first = told.index(1)
-        assert 0 < len(told) - first <= OPENING and all(told[first:])
+        assert ids[begin] == attention.BEGIN
+        cuts = [begin, *(begin + np.flatnonzero(ids[begin:end] == attention.BESIDE)), end]
+        for one, following in list(pairwise(cuts))[len(cuts) > 2 :]:  # the prompt holds no answer
+            told = answer[one:following].tolist()
+            first = told.index(1)
+            assert 0 < len(told) - first <= OPENING and all(told[first:])
+            found += 1
+    assert found == 300
+    assert len(starts) < 200  # most stand behind the same prompt
 
 
 def test_held_out_dialogues_are_not_among_the_trained(text: Path) -> None:
@@ -221,7 +227,7 @@ def test_the_tokenizer_gives_back_what_it_was_given(tokens: Path) -> None:
     assert ChatFormat.load(tokens / "tokenizer").preflight() == []
 
 
-RECIPE = train.Recipe(size=train.Size(64, 2, 128), updates=20, rows=4, width=64)
+RECIPE = train.Recipe(size=train.Size(64, 2, 128), updates=40, rows=8, width=64)
 
 
 @pytest.mark.parametrize("tokens", [1, 40, attention.SHORT, attention.SHORT + 8])
@@ -232,8 +238,8 @@ def test_training_s_attention_is_the_library_s(tokens: int) -> None:
     for name in ("sdpa", attention.NAME):
         model.set_attn_implementation(name)
         model.zero_grad()
-        ids[:, 0], ids[:, 1:] = attention.BEGIN, ids[:, 1:].clamp(min=attention.BEGIN + 1)
-        seen = {"seen": attention.within(ids)} if name == attention.NAME else {}
+        ids[:, 0], ids[:, 1:] = attention.BEGIN, ids[:, 1:].clamp(min=attention.BESIDE + 1)
+        seen = {"seen": attention.layout(ids)[0]} if name == attention.NAME else {}
         out = model(ids, **seen)
         out.logits.square().mean().backward()
         found.append(
@@ -243,21 +249,43 @@ def test_training_s_attention_is_the_library_s(tokens: int) -> None:
         torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-6)
 
 
+def said(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    seen, positions = attention.layout(tokens)
+    with torch.no_grad():
+        found: torch.Tensor = model(tokens, position_ids=positions, seen=seen).logits
+    return found
+
+
 @pytest.mark.parametrize("tokens", [40, attention.SHORT + 8])
 def test_a_document_is_read_as_if_it_stood_alone(tokens: int) -> None:
     model: Any = train.build(train.Size(64, 2, 128), 300)
     model.set_attn_implementation(attention.NAME)
-    ids = torch.randint(2, 300, (2, tokens), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(3, 300, (2, tokens), generator=torch.Generator().manual_seed(1))
     ids[:, 0] = ids[0, 17] = ids[1, 30] = attention.BEGIN
-
-    def said(tokens: torch.Tensor) -> Any:
-        with torch.no_grad():
-            return model(tokens, seen=attention.within(tokens)).logits
-
-    whole = said(ids)
+    whole = said(model, ids)
     for row, begin in ((0, 17), (1, 30)):
-        alone = said(ids[row : row + 1, begin:])
+        alone = said(model, ids[row : row + 1, begin:])
         torch.testing.assert_close(whole[row : row + 1, begin:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_questions_behind_one_prompt_are_read_as_if_each_stood_behind_it_alone() -> None:
+    model: Any = train.build(train.Size(64, 2, 128), 300)
+    model.set_attn_implementation(attention.NAME)
+    prompt, one, two = [attention.BEGIN, 3, 20, 21, 22, 23], [3, 30, 31, 32, 33], [3, 40, 41]
+    rows = [([*prompt, *ask], [False] * 6 + [True] * len(ask)) for ask in (one, two)]
+    joined, answer = together(rows)
+    window = [attention.BEGIN, 3, 9, 8, *joined, attention.BEGIN, 3, 7, 7]
+    whole = said(model, torch.tensor([window]))[0]
+    at = 4 + len(prompt)
+    for ask in (one, two):
+        alone = said(model, torch.tensor([[*prompt, *ask]]))[0]
+        torch.testing.assert_close(
+            whole[at + 1 : at + 1 + len(ask)], alone[len(prompt) :], rtol=1e-4, atol=1e-5
+        )
+        assert answer[at - 4 : at - 3 + len(ask)] == [False] + [True] * len(ask)
+        at += 1 + len(ask)
+    after = said(model, torch.tensor([[attention.BEGIN, 3, 7, 7]]))[0]
+    torch.testing.assert_close(whole[-4:], after, rtol=1e-4, atol=1e-5)
 
 
 def test_a_killed_training_ends_with_the_same_weights(
