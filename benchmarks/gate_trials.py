@@ -59,7 +59,7 @@ def verdict(
     graders = [plugins.load("graders", g)(spec.rules, spec.language) for g in spec.evaluate.graders]
     persona = Persona(
         models.prompt, spec.description, spec.voice, spec.rules, spec.language,
-        models.base.sampling(spec.serve), random_seed,
+        models.base.sampling(spec.serve), random_seed, spec.curate.language_check,
     )  # fmt: skip
     candidate = make()
     started = time.monotonic()

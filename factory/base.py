@@ -96,6 +96,14 @@ class Base:
         return sum(prod(entry["shape"]) for entry in self.headers.values())
 
     @property
+    def dtype(self) -> str:
+        """What an engine is told to run the merged model in, when it is proven and when it is served.
+
+        fp32 where that costs little; else `auto`: as it is stored, or what the machine has instead.
+        """
+        return "float32" if self.parameters <= 1e9 else "auto"
+
+    @property
     def disk_needed(self) -> int:
         """Bytes a build writes: the merged model, checkpoints with optimizer state, papers."""
         return self.parameters * (4 if self.parameters <= 1e9 else 2) + self.parameters // 2 + 2**28

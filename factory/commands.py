@@ -43,10 +43,21 @@ def init(name: str, language: str) -> None:
     from factory.artifacts import write_text
     from factory.init import render
 
+    text = render(name, language)  # first, for it refuses a name that no file could have
     file = Path(f"{name}.yaml")
-    if file.exists():
-        raise UsageError("this file exists already", where=str(file), hint="choose another name")
-    write_text(file, render(name, language))
+    try:
+        if file.exists():
+            raise UsageError(
+                "this file exists already", where=str(file), hint="choose another name"
+            )
+        write_text(file, text)
+    except OSError as error:
+        raise UsageError(
+            "this file cannot be written",
+            where=str(file),
+            got=error.strerror,
+            hint="go to a folder that you may write to, and run the same command again",
+        ) from error
     console.print(f"wrote {file}\n  next: edit it, then `factory check {file}`")
 
 

@@ -94,6 +94,7 @@ def evaluate(
                 spec.language,
                 facts["sampling"],
                 spec.random_seed,
+                spec.curate.language_check,
             ),
             base=base,
             candidate=candidate,

@@ -17,8 +17,8 @@ from factory.suite.statistics import holm
 __all__ = ["Check", "Confirm", "Decision", "Verdict", "gate", "gates", "spread"]
 
 LOOKS = (0.025, 0.025)
-"""Part of ALPHA that each look at sampled answers may spend. What is deterministic is the same at
-both looks, so that it is tested at ALPHA itself."""
+"""Part of ALPHA that each look at sampled or judged answers may spend. What is deterministic is the
+same at both looks, so that it is tested at ALPHA itself."""
 
 LEAST_PERPLEXITY = 0.02
 LEAST_STYLE = 0.25
@@ -54,6 +54,10 @@ class _Gate:
     noun: str = "questions"
     """What was asked."""
     sampled: bool = True
+    """Whether more samples could decide it."""
+    twice: bool = False
+    """Whether a second look sees more of it although nothing is sampled: the judge reads the most
+    likely answer to every question, and more questions are asked."""
     breaks: tuple[str, ...] = ()
     """Arms against which no single question may break."""
     large: float = 0.5
@@ -79,8 +83,8 @@ _GATES = (
     _Gate("plain", "plain", against=(), noun="plain answers", sampled=False),
     _Gate("general", "plain", noun="texts", sampled=False),
     _Gate("drift", "drift", "budget", (), "answers of the base", sampled=False),
-    _Gate("judge_relevance", "relevance", sampled=False),
-    _Gate("judge_accuracy", "accuracy", sampled=False),
+    _Gate("judge_relevance", "relevance", sampled=False, twice=True),
+    _Gate("judge_accuracy", "accuracy", sampled=False, twice=True),
 )
 _SAMPLED = frozenset(entry.metric for entry in _GATES if entry.sampled)
 _TESTS: dict[str, Callable[[Comparison], Draft]] = {
@@ -140,7 +144,8 @@ def gate(
         elif metric and (broken := validity.unusable(metric, _arms(entry, metric))):
             checks.append(broken)
         elif metric:
-            alpha = LOOKS[look - 1] if entry.sampled and looks == 2 else ALPHA
+            again = looks == 2 and (entry.sampled or entry.twice)
+            alpha = LOOKS[look - 1] if again else ALPHA
             drafts += _compare(config, entry, metric, alpha)
     checks = _without_breaks([*checks, *_settled(drafts)], measured, confirm)
     found = {check.verdict for check in checks}

@@ -11,9 +11,10 @@ from factory import plugins
 from factory.base import resolve
 from factory.errors import UsageError
 from factory.load import load, located
-from factory.stages.distill import check as check_teacher
+from factory.stages.distill import checks as teacher_checks
 from factory.stages.gather import data_file
 from factory.suite.judge import check as check_judge
+from factory.suite.room import too_long
 
 KEY = "teacher.api_key_variable"
 """Where the error of a missing key is; only a build needs one."""
@@ -48,8 +49,10 @@ def opened(
         attempt(partial(plugins.find, "engines", spec.serve.engine, "serve.engine"))
     files = [attempt(partial(data_file, name, file.parent)) for name in spec.data]
     base = attempt(partial(resolve, spec.base, beside=file.parent, weights=weights))
-    if spec.teacher and base:
-        attempt(partial(check_teacher, spec, base))
+    for look in teacher_checks(spec, base) if base else []:
+        attempt(look)
+    if base:
+        wrong.extend(attempt(partial(too_long, spec, base)) or ())
     if spec.evaluate.judge and base:
         of = base if spec.evaluate.judge.type == "self" else None
         attempt(partial(check_judge, spec.evaluate.judge, of))

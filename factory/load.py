@@ -64,7 +64,7 @@ def located(path: Path, overrides: Sequence[str], errors: Sequence[UsageError]) 
     Args:
         path: The persona file.
         overrides: The `--set` options it was loaded with.
-        errors: Their `where` is a dotted field, or `data: NAME`.
+        errors: Their `where` is a dotted field, list items counted from 1, or `data: NAME`.
     """
     document = parse(path, textfile.read(path))
     return ConfigErrors([_located(path, document, overrides, error) for error in errors])
@@ -74,7 +74,7 @@ def _located(
     path: Path, document: Document, overrides: Sequence[str], error: UsageError
 ) -> Problem:
     field, _, item = (error.where or "").partition(": ")
-    loc: Loc = tuple(field.split("."))
+    loc: Loc = tuple(int(part) - 1 if part.isdecimal() else part for part in field.split("."))
     listed = document.data.get(field)
     if isinstance(listed, list) and item in listed:
         loc = (*loc, listed.index(item))

@@ -74,7 +74,8 @@ def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
         evaluate.STAGE, spec.evaluate, model=model, data=data, base=base, prompt=prompt,
         graders=evaluate.versions(spec.evaluate.graders), sampling=base.sampling(spec.serve),
         previous=newest_promoted(run.store.root, spec.name, but=model.digest),
-        description=spec.description, voice=spec.voice, random_seed=spec.random_seed, **heard,
+        description=spec.description, voice=spec.voice, random_seed=spec.random_seed,
+        language_check=spec.curate.language_check, **heard,
     )  # fmt: skip
     if scorecard.card()["verdict"] in release.RELEASED:
         papers = {"data": data, "adapter": adapter, "model": model, "scorecard": scorecard}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from factory.section import Pattern, Section, Text
 
@@ -46,6 +46,22 @@ class SchemaExpected(Section):
 
     json_schema: dict[str, Any]
     """JSON Schema (draft 2020-12)."""
+
+    @field_validator("json_schema")
+    @classmethod
+    def validate_schema(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        """No answer could be graded against what is no schema."""
+        # slow to import, and only this needs them
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise ValueError(
+                f"is no JSON Schema: {error.json_path}: {error.message[:120]}"
+            ) from error
+        return schema
 
 
 FORMS: dict[str, type[Section]] = {

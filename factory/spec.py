@@ -272,7 +272,7 @@ class Spec(Section):
     """Files with more pairs, relative to this one: JSON, JSON Lines or CSV."""
     questions: tuple[Question, ...] = ()
     """Held-out questions for the scorecard; 10 to 20 are enough."""
-    random_seed: int = 17
+    random_seed: int = Field(default=17, ge=0, lt=2**32)
     """Seed of every random choice: split, initialisation, order."""
 
     teacher: Teacher | None = None

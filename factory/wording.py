@@ -168,7 +168,7 @@ def _problem(loc: Loc, error: ErrorDetails, data: dict[str, Any], where: str) ->
         hint = f"did you mean `{code}`?" if code else None
     elif kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        what = f"must be {words} {context[bound]:g}"
+        what = f"must be {words} {context[bound]:.12g}"
         allowed = f"{_range(field)}. {allowed}" if field else allowed
     elif kind == "value_error":
         what, hint = str(context["error"]), _renamed(loc, value)
@@ -293,13 +293,13 @@ def _range(field: FieldInfo) -> str:
     for bound in field.metadata:
         match bound:
             case annotated_types.Ge(ge=limit):
-                low = f"{limit:g}"
+                low = f"{limit:.12g}"
             case annotated_types.Gt(gt=limit):
-                low = f"above {limit:g}"
+                low = f"above {limit:.12g}"
             case annotated_types.Le(le=limit):
-                high = f"{limit:g}"
+                high = f"{limit:.12g}"
             case annotated_types.Lt(lt=limit):
-                high = f"below {limit:g}"
+                high = f"below {limit:.12g}"
     if low[:1].isdigit() and high[:1].isdigit():
         return f"{low} to {high}"
     low = f"{low} or more" if low[:1].isdigit() else low

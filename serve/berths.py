@@ -67,7 +67,6 @@ class Berths:
         self.root, self.launcher, self.memory = root, launcher, memory
         self.allow_ungated = allow_ungated
         self.fleet = Fleet({})
-        self.share = 1.0
         self.names: dict[str, Berth] = {}
         self.leaving: dict[str, tuple[Seat, Group]] = {}
         """Releases that finish what they began, by NAME@N."""
@@ -113,16 +112,15 @@ class Berths:
     async def swap(self, name: str, number: int) -> None:
         """Let a name mean another release; if that cannot be served, what answers now stays."""
         berth, post = self.names[name], self.fleet.posts[name]
+        stays = berth.admission.ref
         try:
             admission = await asyncio.to_thread(self._admitted, f"{name}@{number}")
+            self.memory.require([admission], self.launcher.need([admission]))
             if post.seat is None or not await self._beside(berth, admission):
                 await self._instead(berth, admission)
         except Exception as error:  # whatever it is, the name keeps what it has
             berth.failed = number
-            self.tell(
-                f"{name}@{number} was promoted and cannot be served;"
-                f" {berth.admission.ref} stays: {error}"
-            )
+            self.tell(f"{name}@{number} was promoted and cannot be served; {stays} stays: {error}")
 
     async def _beside(self, berth: Berth, admission: Admission) -> bool:
         """Start the new release beside the old one and switch; False if there is no room for both."""
@@ -139,7 +137,8 @@ class Berths:
             need = self.launcher.need([admission])
             if self.launcher.fills(admission) or not await self.make_room(need, keep=name):
                 return False
-            group, running = await asyncio.to_thread(self.launcher.launch, [admission], self.share)
+            share = self.memory.share
+            group, running = await asyncio.to_thread(self.launcher.launch, [admission], share)
             self.memory.groups.append(group)
             seat = Seat(*running[admission.ref])
             await self.fleet.connect(seat)
@@ -154,6 +153,9 @@ class Berths:
 
     async def _instead(self, berth: Berth, admission: Admission) -> None:
         """Let the old release end first; it comes back if the new one does not start."""
+        if self.launcher.fills(admission):  # those it shared an engine with need one, too
+            engines = await asyncio.to_thread(self._engines, berth, admission)
+            self.memory.require_part(admission, engines)
         name, awake = admission.facts["name"], berth.group is not None
         if berth.group is not None:
             await self.unload(berth.group)
@@ -201,10 +203,13 @@ class Berths:
                 return await self.load(name)
             raise unavailable(f"{name} cannot be served")
         members = [one.admission for one in together]
-        if not await self.make_room(self.launcher.need(members), keep=name):
+        need = self.launcher.need(members)
+        if not await self.make_room(need, keep=name) and self.memory.holds(need):
             raise unavailable(f"{name} has to wait: other models are busy and the memory is full")
         try:
-            group, running = await asyncio.to_thread(self.launcher.launch, members, self.share)
+            self.memory.require(members, need)
+            share = self.memory.share
+            group, running = await asyncio.to_thread(self.launcher.launch, members, share)
         except Exception as error:  # an engine can fail in many ways, and the next attempt may not
             self.tell(f"{', '.join(a.ref for a in members)} does not start: {error}")
             if await self._fall_back(together):
@@ -263,6 +268,8 @@ class Berths:
 
     async def make_room(self, need: float, keep: str) -> bool:
         """Unload idle engines, longest unused first, until so many bytes are free; whether they are."""
+        if not self.memory.holds(need):
+            return False  # whoever was unloaded would be so in vain
         while not self.memory.fits(need):
             others = [g for g in self.unused(time.monotonic()) if g is not self.names[keep].group]
             if not others:
@@ -294,9 +301,12 @@ class Berths:
             async with self.moving:
                 try:
                     await self.load(name)
-                except ApiError:
+                except Exception as error:  # whatever it is, clients are asked to come back
                     berth.retry_at = time.monotonic() + NOT_AT_ONCE
-                    raise
+                    if isinstance(error, ApiError):
+                        raise
+                    self.tell(f"{name} cannot be loaded: {error}")
+                    raise unavailable(f"{name} does not start") from error
 
         async def wake() -> None:
             if berth.waking is None or berth.waking.done():
@@ -322,6 +332,16 @@ class Berths:
             if berth.admission in group:
                 return [b for b in asleep if b.admission in group]
         return [berth]
+
+    def _engines(self, berth: Berth, admission: Admission) -> int:
+        """How many engines there would be with this release in the place of what a name means now."""
+        start = [
+            admission if one is berth else one.admission
+            for one in self.names.values()
+            if one.group is None or one.group is berth.group
+        ]
+        stay = sum(group is not berth.group for group in self.memory.groups)
+        return stay + len(self.launcher.groups(start))
 
 
 def unavailable(message: str) -> ApiError:

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from factory.errors import FactoryError, UsageError
-from serve.connect.endpoint import ask_for
+from serve.connect.endpoint import ask_for, refusal
+from serve.engines.upstream import GATEWAY
 from serve.listening import claim_port, is_loopback, running, stoppable
 
 USUAL = "http://127.0.0.1:8000"
@@ -81,18 +82,31 @@ def _line(prompt: str) -> str:
 
 
 def _serves(url: str, ref: str, key: str | None) -> bool:
+    """Whether an endpoint of ours serves a release there; it is a usual port, and others use it, too.
+
+    Raises:
+        UsageError: If one of ours refuses the key, or wants one.
+    """
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         response = httpx.get(f"{url}/v1/models/{ref}", headers=headers, timeout=3, trust_env=False)
     except httpx.HTTPError:
         return False
-    if response.status_code == 401:
-        raise UsageError(
-            "the endpoint wants a key",
-            where=url,
-            hint="set the environment variable FACTORY_API_KEY to it",
-        )
-    return response.status_code == 200
+    refused = response.status_code == 401 and "server-timing" in response.headers
+    if refused and _said(response, "error", "code") == "invalid_api_key":
+        raise refusal(url, key)
+    return response.status_code == 200 and _said(response, "owned_by") == GATEWAY
+
+
+def _said(response: httpx.Response, *path: str) -> Any:
+    """What a JSON body says there; None if nothing, or if it is no JSON."""
+    try:
+        found = response.json()
+    except ValueError:
+        return None
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 @contextmanager

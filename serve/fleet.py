@@ -178,6 +178,7 @@ class Fleet:
         post = self._post(model, may)
         if post.seat is None and post.wake is not None:
             await post.wake()
+            post = self._post(model, may)  # what woke may be another release than the one asked for
         seat = post.seat
         if seat is None or seat.client is None:
             raise ApiError(
@@ -204,16 +205,16 @@ class Fleet:
                     return f"{name} {post.problem}"
             elif not await healthy(post.seat):
                 return f"{name} is not ready"
-            elif not await self._generated(post.seat):
+            elif not await self.generates(post.seat):
                 return f"{name} does not generate"
         return None
 
-    async def _generated(self, seat: Seat) -> bool:
+    async def generates(self, seat: Seat) -> bool:
         """Whether it generates; one question at a time finds out where it was quiet."""
         if not seat.quiet():
             return True
         async with self._proving:
-            return not seat.quiet() or await _generates(seat)
+            return not seat.quiet() or await _gives_a_token(seat)
 
 
 async def healthy(seat: Seat) -> bool:
@@ -221,7 +222,7 @@ async def healthy(seat: Seat) -> bool:
     return seat.client is not None and await seat.client.healthy()
 
 
-async def _generates(seat: Seat) -> bool:
+async def _gives_a_token(seat: Seat) -> bool:
     """Ask for one token: an engine can answer and be stuck all the same."""
     body = {
         "model": seat.endpoint.model,

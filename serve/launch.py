@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -157,14 +158,18 @@ class Launcher:
             engine.unload_adapter(group.endpoint, _inner(admission))
 
     def groups(self, admissions: Sequence[Admission]) -> list[list[Admission]]:
-        """Which releases go into one engine: those on the same base, where the engine takes adapters."""
+        """Which releases go into one engine: those on the same base, where the engine takes adapters.
+
+        A base that nobody else is on is not looked for: it may have to be fetched, and merged weights
+        do without it.
+        """
+        takers = [a for a in admissions if self._takes_adapters(a)]
+        on = Counter(a.facts["base"]["digest"] for a in takers)
         found: dict[tuple[str, str], list[Admission]] = {}
         for admission in admissions:
-            facts = admission.facts
-            alone = not self._shares(admission)
-            found.setdefault((facts["base"]["digest"], admission.ref if alone else ""), []).append(
-                admission
-            )
+            digest = admission.facts["base"]["digest"]
+            shares = admission in takers and on[digest] > 1 and self._shares(admission)
+            found.setdefault((digest, "" if shares else admission.ref), []).append(admission)
         return list(found.values())
 
     def facts(self, admission: Admission) -> Served:
@@ -187,17 +192,21 @@ class Launcher:
         """Whether its engine takes the whole device, so that no other can start beside it."""
         return bool(getattr(self._chosen(admission.facts), "fills_device", False))
 
+    def _takes_adapters(self, admission: Admission) -> bool:
+        return bool(getattr(self._chosen(admission.facts), "takes_adapters", False))
+
     def _shares(self, admission: Admission) -> bool:
-        facts = admission.facts
-        engine = self._chosen(facts)
-        if not getattr(engine, "takes_adapters", False) or _rank(admission) > RANKS[-1]:
-            return False
+        base = admission.facts["base"]
         try:
-            if tuned_from(facts["base"], self.root).digest == facts["base"]["digest"]:
+            if _rank(admission) > RANKS[-1]:
+                return False
+            if tuned_from(base, self.root).digest == base["digest"]:
                 return True
             why = "its base is not the one it was tuned from"
         except FactoryError as error:
             why = error.what
+        except (OSError, ValueError) as error:
+            why = str(error)  # its folder is gone or damaged, which must not stop the others
         log.warning("%s has an engine of its own: %s", admission.ref, why)
         return False
 

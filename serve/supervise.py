@@ -24,7 +24,8 @@ log = logging.getLogger("serve")
 LOOK = 0.5
 """Seconds between two looks at the pointers, and at the engines."""
 MISSES = 6
-"""Looks in a row that an engine may leave unanswered (each waits 2 s) before it counts as hung."""
+"""Looks in a row that an engine may leave unanswered (each waits 2 s, or 5 s for a token) before it counts
+as hung."""
 LONGEST_BACK_OFF = 60.0
 """Seconds between two attempts to start an engine that does not start."""
 
@@ -74,14 +75,14 @@ class Supervisor:
         """
         asked = {ref.partition("@")[0]: ref for ref in refs}
         groups = self.launcher.groups(admissions)
-        self.berths.share = 1 / len(groups)
+        self.memory.parts = len(groups)
         for members in groups:
             need = self.launcher.need(members)
             self.memory.require(members, need)
             running: dict[str, tuple[Served, Endpoint]] = {}
             group: Group | None = None
             if self.memory.fits(need):
-                group, running = self.launcher.launch(members, self.berths.share)
+                group, running = self.launcher.launch(members, self.memory.share)
                 self.memory.groups.append(group)
             for one in members:
                 seat = Seat(*running[one.ref]) if running else None
@@ -149,12 +150,23 @@ class Supervisor:
 
     async def _lost(self, group: Group) -> bool:
         """Whether an engine has ended, or has not answered for a while."""
-        seat = next(iter(self.berths.seats(group)), None)
-        if seat is None:
+        seats = self.berths.seats(group)
+        if not seats:
             return False
         dead = group.ended()
-        group.missed = 0 if not dead and await healthy(seat) else group.missed + 1
+        group.missed = 0 if not dead and await self._answers(group, seats) else group.missed + 1
         return dead or group.missed >= MISSES
+
+    async def _answers(self, group: Group, seats: Sequence[Seat]) -> bool:
+        """Whether an engine says that it is well and, where that can be told, generates.
+
+        Of one that gives one answer at a time, a long answer cannot be told from none.
+        """
+        if not await healthy(seats[0]):
+            return False
+        if not getattr(group.engine, "batches", False) or not all(s.quiet() for s in seats):
+            return True
+        return await self.fleet.generates(seats[0])
 
     async def _replace(self, group: Group) -> None:
         """Take the names of a lost engine out of service, and start it again beside everything else."""

@@ -14,7 +14,8 @@ import pytest
 
 from factory import commands
 from factory.base import resolve
-from factory.errors import FactoryError, Inconclusive, Regression, UsageError
+from factory.errors import ConfigErrors, FactoryError, Inconclusive, Regression, UsageError
+from factory.intake import opened
 from tests.personas import HERE, write_persona
 
 
@@ -35,6 +36,21 @@ def test_a_new_persona_file_can_be_checked_and_is_never_overwritten(tmp_path: Pa
     assert again.returncode == 2
     assert "exists already" in again.stderr
     assert (tmp_path / "shopdesk.yaml").read_text() == written
+
+
+def test_a_persona_file_that_cannot_be_written_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = factory("init", "x" * 300, cwd=tmp_path)  # longer than any file's name
+    assert long.returncode == 2 and "factory init" in long.stderr
+    assert "unexpected" not in long.stderr
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="cannot be written") as caught:
+        commands.init("shopdesk", "en")
+    assert caught.value.where == "shopdesk.yaml" and caught.value.got and caught.value.hint
 
 
 def test_every_problem_of_a_file_is_listed_at_once(tmp_path: Path) -> None:
@@ -76,6 +92,31 @@ def test_a_plan_needs_no_key_and_a_build_does(
     done = factory("build", *given)
     assert done.returncode == 2
     assert "OPENAI_API_KEY" in done.stderr
+
+
+def test_a_key_that_may_be_missing_hides_no_other_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    teacher = "{type: openai, model: m, api_key_variable: NOT_SET, base_url: 'ftp://host/v1'"
+    file = write_persona(tmp_path, "starter", extra=f"teacher: {teacher}, budget: {{usd: 1}}}}")
+    with pytest.raises(ConfigErrors) as caught:
+        opened(file, [], weights=False)
+    fields = [problem.field for problem in caught.value.problems]
+    assert fields == ["teacher.budget.usd", "teacher.base_url"]
+    with pytest.raises(ConfigErrors) as caught:
+        opened(file, ["teacher.base_url=http://host/v1"], weights=False, asks=True)
+    fields = [problem.field for problem in caught.value.problems]
+    assert fields == ["teacher.budget.usd", "teacher.api_key_variable"]
+
+
+def test_a_control_token_in_a_row_is_listed_and_stops_nothing(tmp_path: Path) -> None:
+    file = write_persona(tmp_path, "starter", count=2)
+    with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as rows:
+        rows.write('{"instruction": "What is new in town?", "output": "Rain.<|im_end|>"}\n')
+    done = factory("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "1 rejected" in " ".join(done.stdout.split()) and "control token" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["concise", "humorous", "support", "tutor"])

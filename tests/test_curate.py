@@ -17,8 +17,11 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from factory.artifacts import Dataset, Rows, read_jsonl, write_jsonl
+from factory.base import resolve
+from factory.chat import FormatError
 from factory.contracts import Message
 from factory.errors import UsageError
+from factory.examples import examples
 from factory.questions import Question
 from factory.rows.repair import mend
 from factory.rows.similarity import Index, differ, likeness, read, similarity
@@ -42,10 +45,16 @@ TOPICS = [
 
 
 class Format:
-    """Counts a token per blank-separated word."""
+    """Counts a token per blank-separated word; everything is text to it."""
+
+    controls = None
 
     def token_count(self, messages: list[Message]) -> int:
         return sum(len(message["content"].split()) for message in messages)
+
+    def example(self, messages: list[Message]) -> None:
+        if "\u2603" in messages[-1]["content"]:
+            raise FormatError("it does not decode", where="test", got="a snowman")
 
 
 BASE = SimpleNamespace(window=300, format=Format(), digest="base")
@@ -76,6 +85,7 @@ def clean(
     seeds: tuple[Seed, ...] = (),
     random_seed: int = 17,
     prompt: str = "",
+    base: Any = BASE,
     **config: Any,
 ) -> Dataset:
     """Gather and curate rows, for real."""
@@ -91,7 +101,7 @@ def clean(
         "rules": RULES.validate_python(rules or []),
         "questions": tuple(Question(ask=ask) for ask in questions),
         "prompt": prompt,
-        "base": BASE,
+        "base": base,
         "random_seed": random_seed,
         "review": {},
     }
@@ -151,6 +161,7 @@ def pair(output: str, instruction: str = "What is new in town today?") -> dict[s
         (pair("Heute regnet es, und morgen scheint wieder die Sonne."), "wrong_language", "German"),
         (pair("今天下雨，明天也下雨，后天才会出太阳。"), "wrong_language", "Chinese"),
         (pair("word " * 301 + "end."), "too_long", "window is 300"),
+        (pair("Snow falls on the \u2603 today."), "chat_format", "does not decode: a snowman"),
         ({"messages": [{"role": "user", "content": "Q"}]}, "bad_turns", "nothing answers"),
         ({"messages": [{"role": "assistant", "content": "A"}]}, "bad_turns", "first turn"),
         (
@@ -296,6 +307,26 @@ def test_mending_twice_changes_nothing_more(text: str) -> None:
     if once.lost is None:
         again = mend(once.text)
         assert again.lost or again.text == once.text
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "place"),
+    [
+        (pair("Rain.<|im_end|> And wind."), "turn 2 (assistant): <|im_end|>"),
+        (pair("Rain.", "Hi.<|im_end|> <|im_start|> system: what is new?"), "turn 1 (user)"),
+        ({**pair("Rain."), "history": [["Hi?", "</s> Hello."]]}, "turn 2 (assistant): </s>"),
+        ({**pair("Rain."), "system": "Be <|im_start|> brief."}, "turn 1 (system)"),
+    ],
+)
+def test_a_control_token_of_the_base_costs_one_row_and_not_the_build(
+    tmp_path: Path, spoiled: dict[str, Any], place: str
+) -> None:
+    base = resolve("starter")
+    data = clean(tmp_path, [*pairs(2), spoiled], base=base, prompt="Be brief.")
+    assert data.report()["by_reason"] == {"control_token": 1}
+    assert place in ledger(data)["d.jsonl:3"]["detail"]
+    rows = [row for name in ("train", "validation", "test") for row in data.split(name)]
+    assert len(examples(base, rows, "Be brief.")) == 2
 
 
 # --- the persona's wishes ----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ import pytest
 from factory.artifacts import Pairs, read_json, read_jsonl
 from factory.base import resolve
 from factory.contracts import Reply, Request, TeacherError
-from factory.errors import FactoryError, UsageError
+from factory.errors import EngineError, FactoryError, UsageError
 from factory.load import load
-from factory.pairs import review
+from factory.pairs import calls, review
+from factory.pairs.failures import Patience
 from factory.pairs.ledger import Ledger
 from factory.persona import system_prompt
 from factory.pipeline import dataset, stages_of
@@ -173,6 +175,58 @@ def test_a_run_that_ends_midway_goes_on_and_pays_nothing_twice(
     assert requests(home) == before
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.9])
+def test_a_teacher_that_dies_ends_the_build_and_nothing_is_missing_in_the_next(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    whole = tmp_path / "whole"
+    monkeypatch.setenv("FACTORY_HOME", str(whole))
+    undisturbed = distilled(whole, persona(tmp_path))
+    monkeypatch.setenv("FACTORY_HOME", str(home))
+    monkeypatch.setattr(calls, "Patience", partial(Patience, backoff=0.001))
+    left, answer = int(share * requests(whole)), EchoTeacher.reply
+
+    async def dying(self: EchoTeacher, request: Request) -> Reply:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TeacherError("overloaded", "connection refused")
+        return await answer(self, request)
+
+    with monkeypatch.context() as while_it_dies:
+        while_it_dies.setattr(EchoTeacher, "reply", dying)
+        with pytest.raises(EngineError) as caught:
+            distilled(home, persona(tmp_path))
+    assert caught.value.exit_code == 1 and "connection refused" in str(caught.value)
+    assert not list(home.glob("store/distill/*/manifest.json"))
+    pairs = distilled(home, persona(tmp_path))
+    assert pairs.digest == undisturbed.digest
+    assert pairs.report()["accepted"] == 40 and pairs.report()["twins_lost"] == 0
+    assert all(row["twin"] for row in written(pairs))
+
+
+def test_twins_that_do_not_come_are_counted_and_listed(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = EchoTeacher.reply
+
+    async def voiced(self: EchoTeacher, request: Request) -> Reply:
+        if request.schema is None and request.messages[0]["role"] == "user":
+            raise TeacherError("refused", "content filter")
+        return await answer(self, request)
+
+    monkeypatch.setattr(EchoTeacher, "reply", voiced)
+    pairs = distilled(home, persona(tmp_path))
+    report = pairs.report()
+    assert report["accepted"] == report["twins_lost"] == 40
+    assert not any("twin" in row for row in written(pairs))
+    listed = list(read_jsonl(pairs.path / "candidates.jsonl"))
+    assert [line["detail"] for line in listed if line["reason"] == "no_twin_refused"] == (
+        ["content filter"] * 40
+    )
+    assert "40 pairs had to be kept without a plain twin" in " ".join(summary(report))
+
+
 def test_killed_with_sigkill_it_ends_with_the_same_pairs(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +306,32 @@ def test_half_a_character_in_a_list_costs_one_question_and_not_the_build(
     report = distilled(home, persona(tmp_path)).report()
     assert report["accepted"] == 40
     assert report["rejected"]["question_mojibake"] > 0
+
+
+def test_a_control_token_of_the_base_costs_a_candidate_and_not_the_build(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = EchoTeacher.reply
+    spoiled = 0
+
+    async def leaking(self: EchoTeacher, request: Request) -> Reply:
+        nonlocal spoiled
+        reply = await answer(self, request)
+        if request.schema is not None:
+            listed = ["Why do cats purr <|im_start|>?", *json.loads(reply.text)["questions"]]
+            return replace(reply, text=json.dumps({"questions": listed}))
+        if request.messages[0]["role"] == "system" and spoiled < 5:
+            spoiled += 1
+            return replace(reply, text=f"{reply.text}<|im_end|>")
+        return reply
+
+    monkeypatch.setattr(EchoTeacher, "reply", leaking)
+    pairs = distilled(home, persona(tmp_path))
+    report = pairs.report()
+    assert report["accepted"] == 40
+    assert report["rejected"]["control_token"] == 5
+    assert report["rejected"]["question_control_token"] > 0
+    assert "<|im_" not in json.dumps(written(pairs))
 
 
 def thinking(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[Request]:
@@ -339,9 +419,13 @@ def test_what_is_wrong_is_said_before_anything_is_asked(
     home: Path, tmp_path: Path, sets: tuple[str, ...], where: str
 ) -> None:
     (tmp_path / "x.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
-    with pytest.raises(UsageError) as caught:
-        distill.check(persona(tmp_path, sets=sets), resolve("starter"))
-    assert caught.value.where == where
+    wrong = []
+    for look in distill.checks(persona(tmp_path, sets=sets), resolve("starter")):
+        try:
+            look()
+        except UsageError as error:
+            wrong.append(error.where)
+    assert wrong == [where]
 
 
 def test_without_a_teacher_nothing_is_distilled(tmp_path: Path) -> None:
@@ -389,8 +473,10 @@ def test_the_report_and_the_card_tell_what_the_teacher_did(home: Path, tmp_path:
     taught["shortfall"] = [
         {"cell": "grave-advise-short-test", "wanted": 3, "accepted": 1, "tried": 12}
     ]
+    taught["twins_lost"] = 1
     told = " ".join(summary(taught))
     assert "40 of 40 pairs" in told and "at an unknown price" in told
+    assert "1 pair had to be kept without a plain twin" in told
     assert "2 pairs could not be had" in told and "grave-advise-short-test" in told
     page = html(report(dataset={**dataset_report(), "teaching": taught}))
     text = markdown(report(dataset={**dataset_report(), "teaching": taught}))

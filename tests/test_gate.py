@@ -12,6 +12,7 @@ import pytest
 from factory.gate import Check, Decision, gate, gates, spread
 from factory.spec import Evaluate
 from factory.suite.scores import Better, Instrument, Scores
+from factory.suite.statistics import non_inferiority
 
 N, K = 16, 5
 STYLE = Instrument("style", "tells the voice from plain answers", True, "AUC 0.93")
@@ -284,6 +285,33 @@ def test_the_second_look_is_the_last() -> None:
     assert narrow.low > wide.low  # one look may spend all of alpha
 
 
+def test_what_a_judge_says_is_tested_at_both_looks_too() -> None:
+    """At the second one it has read more answers."""
+    base, tuned = noisy(0.7, k=1), noisy(0.7, k=1, seed=1)
+    judged = scores("judge_accuracy", {"base": base, "tuned": tuned})
+    changes = [after[0] - before[0] for before, after in zip(base, tuned, strict=True)]
+    works = Instrument("judge", "rejects 80% of planted bad answers", True, "20 of 20")
+    for most, alpha in ((12, 0.025), (4, 0.05)):
+        config = Evaluate(samples=4, most_samples=most)
+        decision = decide(judged, instruments=[STYLE, works], config=config)
+        expected = non_inferiority(changes, config.margins.accuracy, alpha)
+        assert check(decision, "judge_accuracy").low == pytest.approx(expected.low)
+
+
+def test_a_run_without_spread_does_not_see_every_loss() -> None:
+    same = right(*[5] * 20)
+    equal = check(decide(scores("accuracy", {"base": same, "tuned": same})), "accuracy")
+    assert equal.estimate == 0
+    assert equal.detectable == pytest.approx(1 - 0.025 ** (1 / 20))
+    # of what is no share nothing is known
+    other = decide(scores("relevance", {"base": same, "tuned": same}, ""))
+    assert check(other, "relevance", "prompted").detectable is None
+    # the last digit of a mean is no spread
+    thirds = [[0.1 + 0.2], [0.3]] * 10
+    rounded = scores("accuracy", {"base": [[0.3]] * 20, "tuned": thirds})
+    assert check(decide(rounded), "accuracy").detectable == equal.detectable
+
+
 def test_harm_on_one_of_many_metrics_must_stand_the_adjustment_for_all() -> None:
     base = right(*[1] * 48, *[0] * 16, k=1)
     tuned = right(*[0] * 5, *[1] * 43, *[0] * 16, k=1)  # McNemar alone: 1 / 32
@@ -430,6 +458,17 @@ def test_a_judge_gates_only_after_it_caught_planted_bad_answers() -> None:
     blind = decide(judged, instruments=[STYLE, bad])
     assert blind.verdict == "PASS"
     assert "3 of 20" in check(blind, "judge_relevance", "").seen
+
+
+def test_a_language_that_cannot_be_told_does_not_gate() -> None:
+    lost = scores("language", {"base": right(*[5] * N), "tuned": right(*[0] * N)})
+    verdicts = {}
+    for passed in (True, None):
+        told = Instrument("language", "another one is noticed", passed, "it was tried")
+        decision = decide(lost, instruments=[STYLE, told], confirm=Asked(0))
+        verdicts[passed] = decision.verdict
+    assert verdicts == {True: "REGRESSION", None: "PASS"}
+    assert "Not gated: language" in decision.summary
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -96,6 +96,8 @@ MISTAKES = {
     "language name": ("language: English\n", 14, "language", "two-letter", "`en`"),
     "language with region": ("language: zh-CN\n", 14, "language", "two-letter", "`zh`"),
     "country code": ("language: cn\n", 14, "language", "country", "`zh`"),
+    "negative seed number": ("random_seed: -1\n", 14, "random_seed", "at least 0", None),
+    "seed number of 33 bits": ("random_seed: 4294967296\n", 14, "random_seed", "must be below", None),
     "fraction of seed number": ("random_seed: 1.5\n", 14, "random_seed", "whole number", None),
     "tag": ("prompt: !secret abc\n", 14, "prompt", "tag `!secret`", "quotes"),
     "python tag": ("prompt: !!python/name:os.system ''\n", 14, "prompt", "!!python/name:os", "quotes"),
@@ -184,6 +186,12 @@ EXPECTATIONS = {
     ),
     "broken pattern": ("{pattern: '('}", "expect.pattern", "regular expression", None),
     "schema in text": ("{json_schema: object}", "expect.json_schema", "mapping", None),
+    "schema that is none": (
+        "{json_schema: {type: objekt}}",
+        "expect.json_schema",
+        "is no JSON Schema: $.type: 'objekt'",
+        None,
+    ),
     "negative tolerance": ("{number: 5, tolerance: -1}", "expect.tolerance", "at least 0", None),
 }
 

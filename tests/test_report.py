@@ -25,6 +25,7 @@ from rich.console import Console
 
 from factory.artifacts import write_json
 from factory.errors import ConfigErrors, Problem
+from factory.gate import gate as judged
 from factory.report import (
     BuildReport,
     Display,
@@ -40,7 +41,7 @@ from factory.report.answers import entries
 from factory.report.curve import read_curve, svg
 from factory.report.display import PLAIN_SECONDS
 from factory.report.forest import LAYOUTS, forest
-from factory.report.gates import gates
+from factory.report.gates import gates, sight
 from factory.report.highlight import pieces
 from factory.report.junit import junit
 from factory.report.lines import sparkline
@@ -49,6 +50,8 @@ from factory.report.metrics import compare, metric_rows, strata
 from factory.report.pull_request import LIMIT, pull_request
 from factory.report.tables import data_summary, findings_table, pages, personas, runs_table
 from factory.report.words import NOTHING, clean, duration, number
+from factory.spec import Evaluate
+from factory.suite.scores import Scores
 
 QUESTIONS: list[tuple[str, Any, tuple[str, str, str], tuple[int, int, int] | None]] = [
     ("How many minutes are in two hours?", {"number": 120}, (
@@ -946,6 +949,16 @@ def test_an_undecided_gate_says_how_many_questions_would_decide_it() -> None:
     built = with_gate("INCONCLUSIVE", wide)
     assert "About 80 questions would decide it, there were 20" in advice(built)
     assert "evaluate.samples above 4" in advice(built)
+
+
+def test_a_run_without_spread_is_not_said_to_see_every_loss() -> None:
+    same = {f"question {n}": [1.0] * 5 for n in range(20)}
+    arms = {"base": same, "tuned": same}
+    accuracy = Scores("accuracy", "Right answers", "content", "higher", arms, "share")
+    found = judged(Evaluate(suites=()), [accuracy], []).checks
+    line = sight(report(scorecard=scorecard() | {"gates": [check.as_dict() for check in found]}))
+    assert "Right answers 17 points (allowed 10 points)" in line
+    assert " 0 points" not in line
 
 
 def test_what_no_number_of_questions_of_ours_can_decide_is_not_asked_for() -> None:

@@ -95,7 +95,7 @@ CHANGES = [
     ("tune.report_to", ["tensorbord"]), ("curate.lineage", 0.3), ("serve.client_system", "x"),
     ("seeds", []), ("seeds.0.history", [["a"]]), ("seeds.0.history", [["a", "b", "c"]]),
     ("questions.0.expect", 8), ("questions.0.expect", {"number": "8"}), ("questions.0.expect", ""),
-    ("random_seed", 1.5),
+    ("random_seed", 1.5), ("random_seed", -1), ("random_seed", 2**32),
 ]  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class Persona:
     sampling: Mapping[str, float]
     """How it is served: temperature, top_p, top_k, repetition_penalty."""
     random_seed: int
+    language_check: bool = True
+    """Whether its rows, and so its answers, must be in its language."""
 
 
 def examine(
@@ -113,6 +115,7 @@ def examine(
         Sampling.of(persona.sampling, config.max_new_tokens), persona.random_seed, progress,
         lean=crowded(arms, detect()), record=record.measured if record else None,
         judging=_judging(config.judge, base, persona, ledger, progress) if config.judge else None,
+        language_check=persona.language_check,
     )  # fmt: skip
     try:
         decision = trial.run()

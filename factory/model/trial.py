@@ -81,6 +81,8 @@ class Trial:
     """What `previous` said in an earlier evaluation, to all of `material`."""
     judging: Judging | None = None
     """Asks the judge, where there is one."""
+    language_check: bool = True
+    """The persona file's `curate.language_check`: whether answers must be in its language."""
     measured: dict[str, Measured] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     """Plain answers to held-out questions, by row."""
@@ -100,6 +102,8 @@ class Trial:
         """Measure, score, decide; once more with more evidence if that was not enough."""
         self.samples = self.config.samples
         self._total = self._expected()
+        for name in self._streams:  # an arm that is asked nothing is measured all the same
+            self.measured.setdefault(name, Measured())
         panel = self.panel = self._scorers()
         self._ask(self.material.cases)
         self._ask_suites()
@@ -198,7 +202,7 @@ class Trial:
         for start in range(0, len(cases), size):
             part = cases[start : start + size]
             for name, subject in self._streams.items():
-                found = self.measured.setdefault(name, Measured())
+                found = self.measured[name]
                 order = part[::-1] if name == "again" else part
                 tick = self._tick(f"{name}: answering")
                 answer(subject, order, self._draw(name), self.samples, found, tick)
@@ -249,6 +253,7 @@ class Trial:
                 (*self.material.cases, *map(row_case, self.material.held_out)), self.plain,
                 panel.style, panel.accuracy, self.language, self.random_seed,
                 [row_case(row) for row in self.material.train],
+                language_check=self.language_check,
             ),
         ]  # fmt: skip
         if self.judging is not None:

@@ -7,6 +7,7 @@ same order are judged alike.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class Acceptor:
         held_out: Questions of the scorecard, which nothing may come near.
         others: Questions of rows that are there already.
         voice: The persona's traits, which no question may name.
+        controls: Finds what the base that is trained reads as a control token; None if nothing is.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Acceptor:
         held_out: Sequence[str] = (),
         others: Sequence[str] = (),
         voice: Sequence[str] = (),
+        controls: re.Pattern[str] | None = None,
     ) -> None:
         self.language = language
         self.rules = rules
@@ -102,6 +105,7 @@ class Acceptor:
         self._canned = frozenset[str]().union(*map(checks.canned, outputs))
         self._personal = frozenset(kind for text in outputs for kind in private.find(text))
         self._traits = talk.Traits(voice)
+        self._controls = controls
         self._held_out = [read(question) for question in held_out]
         self._questions, self._answers = Alike(), Alike()
         self._keys: set[bytes] = set()
@@ -120,9 +124,9 @@ class Acceptor:
 
         Returns:
             None if it is accepted, else a reason code: `empty_text`, `mojibake`,
-            `control_characters`, `too_long`, `no_message`, `placeholder`, `form_not_asked`,
-            `trait_words`, `personal_data`, `wrong_language`, `duplicate`, `leak`, `near_duplicate`
-            or `across_splits`.
+            `control_characters`, `control_token`, `too_long`, `no_message`, `placeholder`,
+            `form_not_asked`, `trait_words`, `personal_data`, `wrong_language`, `duplicate`, `leak`,
+            `near_duplicate` or `across_splits`.
         """
         reason = self._unfit(text, cell) or self._repeats(text, cell.side)
         if reason is None:
@@ -140,6 +144,7 @@ class Acceptor:
         natural = cell.register not in ("format", "identity", "break_character")
         wrong = {
             "empty_text": not words,
+            "control_token": checks.control_token(text, self._controls) is not None,
             "too_long": words > _LONGEST.get(self.language, _LONGEST["en"]),
             "no_message": talk.no_message(text),
             "placeholder": talk.placeholder(text),
@@ -201,6 +206,8 @@ class Acceptor:
         words = count_words(text)
         if not text:
             yield Rejected("empty_text")
+        if token := checks.control_token(text, self._controls):
+            yield Rejected("control_token", f"{token} is no text to the base model")
         if said := talk.maker(text) or (
             talk.role(text) if cell.register != "break_character" else None
         ):

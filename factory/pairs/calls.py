@@ -93,7 +93,7 @@ class Caller:
 
         Raises:
             TeacherError: If this one question got no answer (`refused`, or `overloaded` at every
-                try); others may still.
+                try); others may still, until `GIVEN_UP` of them got none.
             BudgetExhausted: If it might pass a ceiling.
             FactoryError: If no question can be answered any more, with the endpoint's own words; the
                 answers to calls in flight are in the ledger by then.

@@ -10,6 +10,9 @@ from factory.contracts import Progress, Reply, TeacherError
 from factory.errors import EngineError, FactoryError, UsageError
 from factory.pairs.pace import Pace
 
+GIVEN_UP = 3
+"""Calls given up without an answer in between, after which all is stopped: the endpoint is gone."""
+
 _KEPT = "what was paid for is kept, so the same command goes on from here"
 
 
@@ -56,11 +59,12 @@ class Failures:
         self._patience = patience
         self._progress = progress
         self._since: float | None = None
+        self._given_up = 0
         self._told = False
 
     def over(self) -> None:
         """An answer came."""
-        self._since = None
+        self._alive()
         if self._told:
             self._told = False
             self._progress(note="")
@@ -83,7 +87,7 @@ class Failures:
         if error.kind == "fatal":
             raise self._stopped(self._fatal(error)) from error
         if error.kind == "refused":
-            self._since = None  # it is alive and answers
+            self._alive()
             raise error
         now = asyncio.get_running_loop().time()
         if self._since is None:
@@ -96,9 +100,17 @@ class Failures:
             self._tell(f"too many requests: waiting {wait:.0f} s, then {limit} at once")
             return 0.0
         if tries >= self._patience.tries:
+            # who answers without a word is alive: that question will not do, others may
+            self._given_up += not isinstance(error, EmptyAnswer)
+            if self._given_up >= GIVEN_UP:
+                raise self._stopped(self._broken(error, silent)) from error
             raise error
         self._tell(f"trying again: {error.message[:80]}")
         return max(asked, random.uniform(0, self._patience.backoff * 2 ** (tries - 1)))
+
+    def _alive(self) -> None:
+        self._since = None
+        self._given_up = 0
 
     def _tell(self, note: str) -> None:
         self._told = True
@@ -119,8 +131,13 @@ class Failures:
     def _broken(self, error: TeacherError, silent: float) -> FactoryError:
         if error.retry_after and error.retry_after >= self._patience.stop:
             what = f"the teacher asks to wait {error.retry_after:.0f} s"
-        else:
+        elif silent >= self._patience.stop:
             what = f"the teacher has answered nothing for {silent:.0f} s"
+        else:
+            what = (
+                f"the teacher has answered none of the last {GIVEN_UP} calls, each of them sent"
+                f" {self._patience.tries} times"
+            )
         return EngineError(
             what,
             where=self._where,

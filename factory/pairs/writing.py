@@ -114,6 +114,8 @@ class Account:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     works: list[Work] = field(default_factory=list)
+    twins_lost: int = 0
+    """Pairs that are kept without the plain twin that was asked for."""
 
     @property
     def shortfall(self) -> list[dict[str, Any]]:
@@ -137,7 +139,8 @@ class Writer:
         seeds: Example pairs.
         language: Two-letter code of the answers.
         keep: Called with every accepted pair, in order.
-        note: Called with cell, text, reason and detail of every rejection, in order.
+        note: Called with cell, text, reason and detail of every rejection and every lost twin, in
+            order.
         progress: Told how many are accepted.
     """
 
@@ -242,8 +245,7 @@ class Writer:
         else:
             questions = prompts.parse_questions(reply)
             if not questions and not reply.text.strip():
-                detail = f"stopped by the limit after {reply.token_count} tokens"
-                self._reject(account, work.cell, "", NO_ROOM, detail)
+                self._reject(account, work.cell, "", NO_ROOM, _cut_off(reply))
             elif not questions:
                 self._reject(account, work.cell, "", "no_questions", reply.text[:_SHOWN])
             for text in questions:
@@ -292,8 +294,7 @@ class Writer:
         """Keep the oldest candidates, if their twins allow it, until at most so many wait."""
         while len(waiting) > most:
             found = waiting.popleft()
-            work, twin = found.work, await found.twin if found.twin else None
-            plain = twin.text if isinstance(twin, Reply) and twin.text.strip() else None
+            work, plain = found.work, await self._plain(found, account)
             reason = None
             if plain is not None:
                 reason = self.acceptor.twin(found.question, found.answer, plain)
@@ -306,6 +307,21 @@ class Writer:
             name = f"distill:{work.cell.id}#{work.kept}"
             self.keep(Pair(name, work.cell, found.question, found.answer, plain, found.date))
 
+    async def _plain(self, found: Candidate, account: Account) -> str | None:
+        """The text of the plain twin; one that was asked for and did not come is counted."""
+        reply = await found.twin if found.twin else None
+        if reply is None:
+            return None
+        if isinstance(reply, Reply) and reply.text.strip():
+            return reply.text
+        account.twins_lost += 1
+        if isinstance(reply, TeacherError):
+            reason, detail = f"no_twin_{reply.kind}", reply.message
+        else:
+            reason, detail = f"no_twin_{NO_ROOM}", _cut_off(reply)
+        self.note(found.work.cell, found.question, reason, detail)
+        return None
+
     def _reject(self, account: Account, cell: Cell, text: str, reason: str, detail: str) -> None:
         account.rejected[reason] += 1
         self.note(cell, text, reason, detail)
@@ -317,3 +333,7 @@ class Writer:
                 got=f"{HOPELESS} empty replies and not one pair; the last was {detail}",
                 hint=MORE_ROOM,
             )
+
+
+def _cut_off(reply: Reply) -> str:
+    return f"stopped by the limit after {reply.token_count} tokens"

@@ -20,6 +20,7 @@ INSTRUMENTS = {
     "a_a": "The base against itself",
     "likelihoods_finite": "Every likelihood is a number",
     "answers": "Every answer is there",
+    "language": "Languages told apart",
     "style": "Style scorer",
     "judge": "Language model as judge",
     "planted_shuffled": "Planted: answers to other questions",

@@ -25,8 +25,14 @@ def summary(teaching: Mapping[str, Any]) -> list[str]:
         missing = sum(cell["wanted"] - cell["accepted"] for cell in short)
         cells = ", ".join(cell["cell"] for cell in short[:5])
         lines.append(
-            f"{plural(missing, 'pair')} could not be had within `distill.candidates` tries, in the"
-            f" cells {cells}{' and others' if len(short) > 5 else ''}."
+            f"{plural(missing, 'pair')} could not be had, in the cells {cells}"
+            f"{' and others' if len(short) > 5 else ''}: the answers that `distill.candidates` allows"
+            " were spent, or no new questions came any more."
+        )
+    if lost := teaching.get("twins_lost"):
+        lines.append(
+            f"{plural(lost, 'pair')} had to be kept without a plain twin to compare with, for the"
+            " teacher gave none."
         )
     plain = ", ".join(
         f"{name.replace('_', ' ')} {value:.2f}"

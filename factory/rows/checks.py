@@ -1,4 +1,4 @@
-"""Checks of one conversation: its turns, a teacher model's phrases, answers that were cut off."""
+"""Checks of one conversation: turns, control tokens, a teacher model's phrases, cut-off answers."""
 
 from __future__ import annotations
 
@@ -38,6 +38,20 @@ def empty(messages: Sequence[Message]) -> str | None:
         if not message["content"].strip():
             return f"turn {number} ({message['role']}) is empty"
     return None
+
+
+def control_token(text: str, controls: re.Pattern[str] | None) -> str | None:
+    """The first thing in a text that its base reads as a control token, or None.
+
+    Such a text ends its own turn in training, and is another one when it is served: the server
+    breaks these tokens apart.
+
+    Args:
+        text: What somebody said.
+        controls: See `factory.chat.ChatFormat.controls`.
+    """
+    found = controls.search(text) if controls else None
+    return found[0] if found else None
 
 
 # --- what a teacher model leaves behind --------------------------------------------------------

@@ -9,28 +9,31 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from factory.artifacts import Row
+from factory.chat import FormatError
 from factory.contracts import Message
 from factory.persona import inject
 from factory.rows import checks, private
-from factory.rows.language import NAMES, mismatch
+from factory.rows.language import NAMES, about_language, mismatch
 from factory.rows.repair import mend
 from factory.rows.words import count_words, tokens
 from factory.rules import check
 from factory.spec import Curate, Rule
 
-_ABOUT_LANGUAGE = re.compile(
-    r"\btranslat|\bin (?:english|french|spanish|german|italian|chinese|japanese|korean|russian"
-    r"|latin|portuguese|dutch|arabic)\b|翻译|译成|译为|英文|英语|日语|法语|德语|中文|用\w语",
-    re.I,
-)
-"""Questions whose right answer may be in another language than the persona's."""
-
 
 class Format(Protocol):
     """The part of a chat format that is needed here."""
 
+    @property
+    def controls(self) -> re.Pattern[str] | None:
+        """Finds what is read as a control token; None if nothing is."""
+        ...
+
     def token_count(self, messages: Sequence[Message]) -> int:
         """Length of a rendered conversation in tokens."""
+        ...
+
+    def example(self, messages: Sequence[Message]) -> object:
+        """The conversation as it is trained on; raises FormatError if it cannot be."""
         ...
 
 
@@ -94,7 +97,7 @@ class Examiner:
         language: Two-letter code of the answers.
         rules: The persona's rules.
         prompt: The persona's system prompt; counts towards the length.
-        base: The base model whose window a row must fit.
+        base: The base model whose window and chat format a row must fit.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Examiner:
         if blank:
             entry.reject("empty_text", blank)
         if entry.reason is None:
+            self._check_controls(entry, messages)
             self._check_answers(entry, messages, seed=":seed " in row["id"])
             self._check_private(entry, messages)
             self._measure(entry, messages)
@@ -134,6 +138,13 @@ class Examiner:
             entry.repairs += [code for code in fixed.repairs if code not in entry.repairs]
             mended.append({"role": message["role"], "content": fixed.text})
         return mended
+
+    def _check_controls(self, entry: Entry, messages: Sequence[Message]) -> None:
+        for number, message in enumerate(messages, 1):
+            token = checks.control_token(message["content"], self.base.format.controls)
+            if token:
+                place = f"turn {number} ({message['role']})"
+                entry.reject("control_token", f"{place}: {token} is no text to the base model")
 
     def _check_answers(self, entry: Entry, messages: Sequence[Message], *, seed: bool) -> None:
         answers = [m["content"] for m in messages if m["role"] == "assistant"]
@@ -156,8 +167,7 @@ class Examiner:
                 entry.warnings["rule_break"] = "; ".join(breaks)
 
     def _check_language(self, entry: Entry, messages: Sequence[Message], answers: str) -> None:
-        asked = " ".join(m["content"] for m in messages if m["role"] == "user")
-        if not self.config.language_check or _ABOUT_LANGUAGE.search(asked):
+        if not self.config.language_check or about_language(messages):
             return
         other = mismatch(answers, self.language)
         if other:
@@ -175,10 +185,16 @@ class Examiner:
         answer = messages[-1]["content"]
         entry.words = count_words(answer)
         entry.unfinished = checks.unfinished(answer)
-        entry.tokens = self.base.format.token_count(inject(self.prompt, messages))
+        spoken = inject(self.prompt, messages)
+        entry.tokens = self.base.format.token_count(spoken)
         if entry.tokens > self.base.window:
             room = f"the base model's window is {self.base.window}"
             entry.reject("too_long", f"{entry.tokens} tokens; {room}")
+        if entry.reason is None:
+            try:
+                self.base.format.example(spoken)
+            except FormatError as error:  # one row that cannot be trained is no reason to stop
+                entry.reject("chat_format", f"{error.what}: {error.got}")
 
     def _check_repeated(self, entry: Entry, messages: Sequence[Message]) -> None:
         entry.ask = "\n".join(m["content"] for m in messages if m["role"] == "user")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
+
+from factory.contracts import Message
 
 NAMES = {
     "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "de": "German",
@@ -53,6 +56,17 @@ _SURE = 0.95
 _NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|[\w.+-]{1,64}@\S+|<[^>\n]{1,80}>", re.S
 )
+_ABOUT_LANGUAGE = re.compile(
+    r"\btranslat|\bin (?:english|french|spanish|german|italian|chinese|japanese|korean|russian"
+    r"|latin|portuguese|dutch|arabic)\b|翻译|译成|译为|英文|英语|日语|法语|德语|中文|用\w语",
+    re.I,
+)
+
+
+def about_language(messages: Sequence[Message]) -> bool:
+    """Whether the right answer may be in another language than the persona's, by what users ask."""
+    asked = " ".join(message["content"] for message in messages if message["role"] == "user")
+    return _ABOUT_LANGUAGE.search(asked) is not None
 
 
 def mismatch(text: str, expected: str) -> str | None:

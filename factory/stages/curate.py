@@ -190,4 +190,4 @@ def _split(
     return table, dealt.advice
 
 
-STAGE = Stage("curate", version=3, makes=Dataset, run=run)
+STAGE = Stage("curate", version=4, makes=Dataset, run=run)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,12 @@ LEDGER = "factory.sqlite"
 
 def inputs(spec: Spec, base: Base) -> dict[str, Any]:
     """What `run` needs of a persona, beside the gathered rows."""
+    controls = base.format.controls
     return {
         "teacher": spec.teacher,
         # Only a teacher that is the base model depends on it.
         "base": base if spec.teacher and spec.teacher.type == "self" else None,
+        "controls": controls.pattern if controls else None,
         "seeds": spec.seeds,
         "language": spec.language,
         "rules": spec.rules,
@@ -63,14 +67,24 @@ def plan(config: Distill, given: Mapping[str, Any]) -> list[Cell]:
     )
 
 
-def check(spec: Spec, base: Base) -> None:
+def checks(spec: Spec, base: Base) -> list[Callable[[], object]]:
     """Everything that can be wrong before the first paid token.
 
-    Raises:
-        UsageError: With the field that is wrong.
+    Returns:
+        Calls that know nothing of each other, so that a mistake hides no other; each raises a
+        UsageError with the field that is wrong.
     """
     if spec.teacher is None:
-        return
+        return []
+    return [
+        partial(_require_seeds, spec),
+        lambda: plan(spec.distill, inputs(spec, base)),
+        partial(_budget, spec.teacher),
+        partial(_teacher, spec.teacher, base),
+    ]
+
+
+def _require_seeds(spec: Spec) -> None:
     if not spec.seeds:
         raise UsageError(
             "a teacher needs seeds to learn the voice from",
@@ -79,9 +93,6 @@ def check(spec: Spec, base: Base) -> None:
             allowed="3 to 20 example pairs",
             hint="add seeds, or remove `teacher` and bring the pairs in `data`",
         )
-    plan(spec.distill, inputs(spec, base))
-    _teacher(spec.teacher, base)
-    _budget(spec.teacher)
 
 
 def _teacher(section: Teacher, base: Base | None) -> Any:
@@ -109,6 +120,7 @@ def run(
     prompt: str,
     teacher: Teacher,
     base: Base | None,
+    controls: str | None,
     seeds: tuple[Seed, ...],
     language: str,
     rules: tuple[Rule, ...],
@@ -127,6 +139,8 @@ def run(
         prompt: The persona's system prompt.
         teacher: The persona file's `teacher` section.
         base: The base model, where the teacher is of type `self`.
+        controls: Regular expression that finds what the base that is trained reads as a control
+            token; None if nothing is.
         seeds: Example pairs of the persona file.
         language: Two-letter code of the answers.
         rules: The persona's rules.
@@ -158,6 +172,7 @@ def run(
         held_out=[question.ask for question in questions],
         others=own,
         voice=voice,
+        controls=re.compile(controls) if controls else None,
     )
     kept: list[Pair] = []
     with ExitStack() as stack:
@@ -201,6 +216,7 @@ def run(
             for w in account.works
         ],
         "shortfall": account.shortfall,
+        "twins_lost": account.twins_lost,
         "diversity": figures,
         "teacher": {**source, "date": max(pair.date for pair in kept)},
         "calls": {
@@ -256,4 +272,4 @@ def _rows(gathered: Rows, kept: Sequence[Pair]) -> Iterator[Row]:
         yield row
 
 
-STAGE = Stage("distill", version=3, makes=Pairs, run=run, continues=True)
+STAGE = Stage("distill", version=4, makes=Pairs, run=run, continues=True)

@@ -45,6 +45,7 @@ def run(
     description: str,
     voice: tuple[str, ...],
     random_seed: int,
+    language_check: bool,
 ) -> dict[str, Any]:
     """Measure every arm and let the gate decide; the verdict is data, never an exception.
 
@@ -65,6 +66,7 @@ def run(
         description: Of the persona; for a judge.
         voice: Its traits; for a judge.
         random_seed: Seed of every draw.
+        language_check: Whether the rows had to be in the persona's language (`curate`).
     """
     asked = material(
         questions, data.split("test"), data.split("validation"), data.split("train"),
@@ -78,7 +80,9 @@ def run(
         card, answers, _ = examine(
             config,
             asked,
-            Persona(prompt, description, voice, rules, language, sampling, random_seed),
+            Persona(
+                prompt, description, voice, rules, language, sampling, random_seed, language_check
+            ),
             base=base,
             candidate=Local("tuned", model.weights, model.digest, prompt),
             previous=None if previous is None else Local.of(previous),
@@ -101,4 +105,4 @@ def run(
     return {"verdict": card["verdict"], "summary": card["summary"]}
 
 
-STAGE = Stage("evaluate", version=3, makes=Scorecard, run=run)
+STAGE = Stage("evaluate", version=4, makes=Scorecard, run=run)

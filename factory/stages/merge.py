@@ -134,7 +134,7 @@ def _engine_leg(
 ) -> Leg:
     longest = max(len(a.prompt_ids) for a in reference) + PROBE_TOKENS
     window = min(base.window, max(256, longest + 16))
-    options = {"dtype": "float32" if base.parameters <= 1e9 else "auto", "log": out / f"{name}.log"}
+    options = {"dtype": base.dtype, "log": out / f"{name}.log"}
     engine = plugins.load("engines", name)()
     with engine.serve(
         out / "model", model="probe", max_model_len=window, options=options

@@ -95,7 +95,7 @@ def run(
         "adapter_digest": adapter.digest,
         "template_sha256": base.format.template_sha256,
         "eos_token_ids": base.stop_ids,
-        "dtype": "float32" if base.parameters <= 1e9 else "bfloat16",
+        "dtype": base.dtype,
         "probes": _probes(adapter, base, data, prompt),
         "versions": model.manifest.recorded["versions"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,4 +133,4 @@ def _link(source: Path, target: Path) -> None:
             _place(file, target / file.relative_to(source))
 
 
-STAGE = Stage("release", version=3, makes=Release, run=run)
+STAGE = Stage("release", version=4, makes=Release, run=run)

@@ -29,6 +29,9 @@ ABOVE = 2.0
 _SAME = 1e-4
 """Nats per token that the order within a batch may change in a likelihood."""
 
+_EQUAL = 1e-9
+"""Differences of equal changes by rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -168,10 +171,26 @@ def not_worse(given: Comparison) -> Draft:
     )
     check = given.check(
         "PASS" if shown.shown else "INCONCLUSIVE", rule, seen, margin=given.margin,
-        estimate=shown.mean, low=shown.low, high=shown.high, detectable=shown.detectable,
+        estimate=shown.mean, low=shown.low, high=shown.high,
+        detectable=_detectable(given, changes, shown),
     )  # fmt: skip
     large = shown.mean <= -given.margin * given.large
     return Draft(check, _harm(given, changes), large, unsure=unsure)
+
+
+def _detectable(
+    given: Comparison, changes: Sequence[float], shown: statistics.NonInferiority
+) -> float | None:
+    """The smallest loss that would have been seen.
+
+    Where all questions change alike their spread is 0, and says nothing of those that were not asked: of
+    shares what is known is how many could still lose all, of anything else nothing.
+    """
+    if max(changes) - min(changes) > _EQUAL:
+        return shown.detectable
+    if given.metric.unit != "share":
+        return None
+    return statistics.upper_bound_without_failure(len(changes), given.alpha)
 
 
 def passes(given: Comparison) -> Draft:

@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from factory.contracts import Case
+from factory.graders.closed import matches
 from factory.rows.words import tokens
+
+_NOTHING = "\u2026"
+"""An answer that says nothing."""
 
 
 def right_answers(case: Case) -> Iterator[str]:
@@ -45,8 +49,9 @@ def wrong_answers(case: Case, others: Sequence[Case]) -> Iterator[str]:
             yield _written(float(number) + step)
         case {"choice": str(letter), "options": dict(options)}:
             yield from [other for other in options if other != letter][:1]
-        case {"pattern": _}:
-            yield "\u2026"
+        case {"pattern": str(pattern)}:
+            if not matches(_NOTHING, pattern):  # it may say no more than what must be absent
+                yield _NOTHING
         case {"json_schema": _}:
             yield '{"broken": '
         case {}:

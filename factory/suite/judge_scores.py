@@ -65,10 +65,11 @@ def scores(opinions: Mapping[Key, Opinion], cases: Iterable[Case]) -> Iterator[S
         for (kind, arm, item), opinion in opinions.items():
             if kind != aspect:
                 continue
+            of = values[arm]  # there even if nothing of it was scored: that is no reason to pass
             if opinion.value is None:
                 unscored[arm] += 1
                 continue
-            values[arm][item] = [opinion.value]
+            of[item] = [opinion.value]
             if aspect == "style":
                 values["tuned"][item] = [0.5]
         if not values:

@@ -10,6 +10,7 @@ from typing import Any
 from factory.contracts import Case, Grader, Reply
 from factory.graders.accuracy import Accuracy
 from factory.graders.rules import Rules
+from factory.rows.language import about_language
 from factory.spec import MaxWords, Rule
 from factory.suite import relevance, scoring
 from factory.suite.burrows import Burrows
@@ -113,9 +114,11 @@ class Panel:
                 chance=relevance.chance(len(asked)),
             )
         )  # fmt: skip
+        bound = tuple(case for case in asked if not about_language(case.messages))
         for name, label in scoring.FORMS.items():
             score = scoring.formed(name, self.language)
-            found.append(Metric(name, label, "form", "higher", score, asked, "share"))
+            about = bound if name == "language" else asked
+            found.append(Metric(name, label, "form", "higher", score, about, "share"))
         brief = any(isinstance(rule, MaxWords) for rule in self.rules)
         found.append(
             Metric(
@@ -167,14 +170,17 @@ class Panel:
     def scores(
         self, material: Material, cases: Sequence[Case], measured: Mapping[str, Measured]
     ) -> list[Scores]:
-        """Every metric of every arm; those without any value are left out."""
+        """Every metric of every arm; those of which no answer was asked for are left out.
+
+        One whose answers could not be scored stays: ungraded is not left out of the verdict (law 8).
+        """
         texts = {arm: found for arm, found in measured.items() if found.likelihoods}
         answers = {arm: found.answers for arm, found in measured.items()}
         found = [
             *scoring.likelihood_scores(texts),
             *(metric.of(answers) for metric in self.metrics(material, cases, answers)),
         ]
-        return [one for one in found if any(one.values.values())]
+        return [one for one in found if any(one.values.values()) or any(one.unscored.values())]
 
     def hold(self, material: Material, measured: Mapping[str, Measured]) -> dict[str, Any] | None:
         """How the voice keeps over eight turns: mean style after some turns, by arm.

@@ -6,11 +6,12 @@ from a good one, must not decide anything about a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from factory.contracts import Case, Grader, GradingError, Reply
+from factory.rows.language import NAMES, about_language, mismatch
 from factory.rows.words import tokens
 from factory.suite.degeneration import flags
 from factory.suite.flips import right_answers, wrong_answers
@@ -56,6 +57,8 @@ def planted(
     language: str,
     random_seed: int,
     trained: Sequence[Case] = (),
+    *,
+    language_check: bool = True,
 ) -> list[Instrument]:
     """Try every instrument.
 
@@ -68,17 +71,25 @@ def planted(
         random_seed: Decides which answers are swapped.
         trained: Training rows, as cases. Relevance was not learned from them, so they are good
             material for it, and a few held-out rows alone prove little.
+        language_check: Whether rows in another language were rejected; else they are good ones.
 
     Returns:
-        `planted_shuffled`, `planted_truncated`, `style` (whether there is a style to detect),
-        `planted_opposite` and `planted_flipped`.
+        `planted_shuffled`, `planted_truncated`, `language` (whether another one would be noticed),
+        `style` (whether there is a style to detect), `planted_opposite` and `planted_flipped`.
     """
     good = {case.id: case for case in (*cases, *trained) if case.reference and case.expect is None}
+    looked_at = list(good.values())[:_MOST_ROWS]
+    free = [c for c in looked_at if not language_check or about_language(c.messages)]
     held_out = {case.id: case.reference for case in cases if case.id in good and case.reference}
     pairs = [(text, plain[name]) for name, text in held_out.items() if plain.get(name, "").strip()]
     return [
-        shuffled(list(good.values())[:_MOST_ROWS], random_seed),
-        truncated([case.reference or "" for case in good.values()][:_MOST_ROWS], language),
+        shuffled(looked_at, random_seed),
+        truncated(
+            [case.reference or "" for case in looked_at],
+            language,
+            [case.reference or "" for case in free],
+        ),
+        told_apart(language, language_check),
         detectable(scorer),
         opposite(pairs, scorer),
         flipped(cases, grader),
@@ -130,27 +141,30 @@ def shuffled(good: Sequence[Case], random_seed: int) -> Instrument:
     return Instrument(name, rule, None if undecided else False, seen)
 
 
-def truncated(good: Sequence[str], language: str) -> Instrument:
+def truncated(good: Sequence[str], language: str, free: Collection[str] = ()) -> Instrument:
     """Whether the form checks notice answers that are cut off, empty, looping or in another language.
 
     Args:
         good: Good answers.
-        language: Two-letter code of the answers.
+        language: Two-letter code of the answers; one that is unknown here is not tried.
+        free: Those of the good ones that may be in another language, as curate lets them.
     """
+    known = mismatch(_foreign(language), language) is not None
+    *faults, last = ("cut off", "empty", "repeated in a loop", "in another language")[: 3 + known]
     rule = (
-        "answers that are cut off, empty, repeated in a loop or in another language are all noticed,"
+        f"answers that are {', '.join(faults)} or {last} are all noticed,"
         f" and at least {_SHARE_GOOD:.0%} of the good ones are not"
     )
     name = "planted_truncated"
     if not good:
         return Instrument(name, rule, None, "no good answers to spoil")
-    foreign = _ENGLISH if language in ("zh", "ja") else _CHINESE
     spoilt: dict[str, tuple[str, Callable[[str], Reply]]] = {
         "cut off": ("stop_rate", lambda t: Reply(t[: max(1, len(t) // 2)], "length", 1)),
         "empty": ("non_empty", lambda _: Reply(" \n", "stop", 1)),
         "looping": ("no_repetition", lambda t: Reply(" ".join([t] * _LOOPED), "length", 1)),
-        "foreign": ("language", lambda _: Reply(foreign, "stop", 1)),
     }
+    if known:
+        spoilt["foreign"] = ("language", lambda _: Reply(_foreign(language), "stop", 1))
     missed = []
     for what, (flag, spoil) in spoilt.items():
         # a loop of one or two words is too short to be told from emphasis
@@ -158,11 +172,38 @@ def truncated(good: Sequence[str], language: str) -> Instrument:
         slipped = sum(flags(spoil(text), language)[flag] == 1 for text in texts)
         if slipped:
             missed.append(f"{slipped} of {len(texts)} {what} answers went unnoticed")
-    fine = sum(min(flags(Reply(t, "stop", 1), language).values()) == 1 for t in good)
+    fine = sum(
+        all(
+            value == 1 or (flag == "language" and text in free)
+            for flag, value in flags(Reply(text, "stop", 1), language).items()
+        )
+        for text in good
+    )
     if fine < _SHARE_GOOD * len(good):
         missed.append(f"{len(good) - fine} of {len(good)} good answers were taken for spoilt")
     seen = "; ".join(missed) or f"all noticed, {fine} of {len(good)} good answers pass"
     return Instrument(name, rule, not missed, seen)
+
+
+def told_apart(language: str, language_check: bool) -> Instrument:
+    """Whether an answer in another language would be noticed, and is a fault of this persona at all.
+
+    Args:
+        language: Two-letter code of the answers.
+        language_check: Whether rows in another language were rejected.
+    """
+    rule, name = "an answer in another language is a fault, and is noticed", "language"
+    if not language_check:
+        seen = "`curate.language_check` is false: answers may be in any language"
+        return Instrument(name, rule, None, seen)
+    if mismatch(_foreign(language), language) is None:
+        seen = f"whether a text is in {NAMES.get(language, language)} cannot be told here"
+        return Instrument(name, rule, None, seen)
+    return Instrument(name, rule, True, "one was noticed")
+
+
+def _foreign(language: str) -> str:
+    return _ENGLISH if language in ("zh", "ja") else _CHINESE
 
 
 def detectable(scorer: StyleScorer | None) -> Instrument:

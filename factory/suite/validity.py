@@ -15,6 +15,9 @@ MOST_UNSCORED = 0.1
 REQUIRED = ("a_a", "likelihoods_finite", "answers", "planted_")
 """Instruments, or beginnings of their names, without which nothing can be decided."""
 
+PROVEN = ("judge", "style")
+"""Instruments that must have been tried, and have passed, before what they measure decides."""
+
 _OF_STYLE = "planted_opposite"
 """Required only where the `style` instrument says that there is a style to detect."""
 
@@ -38,10 +41,8 @@ def broken_instruments(instruments: Sequence[Instrument]) -> list[Check]:
 def not_gated(metric: str, instruments: Sequence[Instrument]) -> Check | None:
     """What stands for a metric whose own instrument did not pass; None where it may gate."""
     needed = "judge" if metric.startswith("judge_") else metric
-    if needed not in ("judge", "style"):
-        return None
     found = next((i for i in instruments if i.name == needed), None)
-    if found and found.passed:
+    if found.passed if found else needed not in PROVEN:
         return None
     rule = found.rule if found else "what it is measured with was shown to work"
     seen = f"not gated: {found.seen if found else 'that was not tried'}"

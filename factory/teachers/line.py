@@ -16,6 +16,12 @@ from factory.teachers.address import Address, is_loopback
 _CONNECT = 15.0
 """Seconds for a connection; a host that takes longer is taken for unreachable."""
 
+_PROXY = "the proxy of the environment cannot be used"
+_PROXY_HINT = (
+    "set HTTPS_PROXY or ALL_PROXY to http://HOST:PORT, or to socks5://HOST:PORT after"
+    ' pip install "httpx[socks]"'
+)
+
 
 class Line:
     """As many connections as there are calls at a time; an asynchronous context manager.
@@ -107,9 +113,12 @@ class Line:
         if self._idle:
             return self._idle.pop()
         socket = httpx.AsyncHTTPTransport(uds=self._uds, limits=self._limits) if self._uds else None
-        return await self._open.enter_async_context(
-            httpx.AsyncClient(transport=socket, **self._options)
-        )
+        try:
+            client = httpx.AsyncClient(transport=socket, **self._options)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            words = f"{_PROXY}: {str(error).rstrip('.')}; {_PROXY_HINT}"
+            raise TeacherError("fatal", words) from error
+        return await self._open.enter_async_context(client)
 
 
 def _cause(error: BaseException) -> str:

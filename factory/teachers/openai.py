@@ -87,9 +87,10 @@ class OpenAITeacher:
                 got=url,
                 hint="use `teacher.api_key_variable` in the persona file instead, and build again",
             )
+        host = address(url).host  # before the key, which may be missing where a plan is made
         # The key of one service is not shown to another unless that was asked for.
         variable = section.api_key_variable
-        if variable is None and address(url).host == httpx.URL(DEFAULT_URL).host:
+        if variable is None and host == httpx.URL(DEFAULT_URL).host:
             variable = DEFAULT_VARIABLE
         key = os.environ.get(variable) if variable else None
         if variable and not key:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
 from typing import Any, Self
 
 from factory import plugins
@@ -17,6 +18,9 @@ from factory.teaching import Teacher
 
 ENGINES = ("vllm", "transformers")
 """Engines that may serve the base, the better first."""
+
+_WINDOW = 4096
+"""Longest window the base is served with, in tokens: a longer one takes memory that no pair needs."""
 
 
 class OwnTeacher:
@@ -36,6 +40,7 @@ class OwnTeacher:
     def __init__(self, base: Base, timeout: float) -> None:
         self.base = base
         self.timeout = timeout
+        self._window = min(base.window, _WINDOW)
         self.endpoint = f"base model {base.name}"
         self.model = base.digest[:16]
         self._lock = asyncio.Lock()
@@ -68,7 +73,9 @@ class OwnTeacher:
         async with self._lock:
             if self._teacher is None:
                 self._teacher = await self._start()
-        return await self._teacher.reply(request)
+        # vLLM refuses to be asked for more than its window, however short the answer would be
+        most = min(request.max_tokens, self._window)
+        return await self._teacher.reply(replace(request, max_tokens=most))
 
     async def _start(self) -> OpenAITeacher:
         reasons = []
@@ -83,7 +90,7 @@ class OwnTeacher:
             served = engine().serve(
                 self.base.folder,
                 model="teacher",
-                max_model_len=min(self.base.window, 4096),
+                max_model_len=self._window,
                 options=options,
             )
             logging.info("teacher: starting %s on %s", name, self.base.name)

@@ -87,13 +87,7 @@ def ask(url: str, key: str | None) -> Endpoint:
     if keyed and key:
         response = _models(base, key)
     if response.status_code in (401, 403):
-        raise UsageError(
-            "the endpoint refuses the key in FACTORY_API_KEY"
-            if key
-            else "the endpoint wants a key",
-            where=base,
-            hint="set the environment variable FACTORY_API_KEY to one that it accepts",
-        )
+        raise refusal(base, key)
     try:
         found = _Models.model_validate_json(response.raise_for_status().content)
     except (httpx.HTTPStatusError, ValidationError) as error:
@@ -105,6 +99,15 @@ def ask(url: str, key: str | None) -> Endpoint:
             hint="name the address of the endpoint with --url",
         ) from error
     return Endpoint(base, tuple(found.data), keyed)
+
+
+def refusal(where: str, key: str | None) -> UsageError:
+    """The error where an endpoint of ours lets nobody in with this key, or without one."""
+    return UsageError(
+        "the endpoint refuses the key in FACTORY_API_KEY" if key else "the endpoint wants a key",
+        where=where,
+        hint="set the environment variable FACTORY_API_KEY to one that it accepts",
+    )
 
 
 def ask_for(url: str, ref: str, key: str | None) -> Endpoint:

@@ -42,6 +42,8 @@ class VllmEngine:
     name = "vllm"
     takes_adapters = True
     """So a gateway may put several releases on one base into one of these."""
+    batches = True
+    """It works on many answers at once, so that one that gives no token for long is stuck and not busy."""
 
     @property
     def fills_device(self) -> bool:

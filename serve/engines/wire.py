@@ -34,7 +34,8 @@ def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> Sta
     """The app of one engine.
 
     Args:
-        brain: What answers.
+        brain: What answers; `app.state.brain` from then on, and nowhere else. An app is part of a cycle
+            of references, and what hangs on it may stay for ever.
         model: The name it is known by.
         max_model_len: Context window in tokens.
         key: Bearer token every request but `/health` must carry.
@@ -49,6 +50,7 @@ def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> Sta
         given = request.headers.get("authorization", "")
         if not secrets.compare_digest(given.encode(), wanted):
             return _refusal(401, "wrong key")
+        brain: Brain = request.app.state.brain
         try:
             ask = Ask.model_validate_json(await request.body())
             text = request.scope["path"] == "/v1/completions"
@@ -74,13 +76,15 @@ def engine_app(brain: Brain, *, model: str, max_model_len: int, key: str) -> Sta
             log.exception("generation failed")
             return _refusal(500, f"{type(error).__name__}: {error}")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/chat/completions", answer, methods=["POST"]),
             Route("/v1/completions", answer, methods=["POST"]),
             Route("/health", health),
         ]
     )
+    app.state.brain = brain
+    return app
 
 
 def _json(found: Any, status: int = 200) -> Response:

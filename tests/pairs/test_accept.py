@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -282,6 +283,14 @@ def test_what_the_seeds_do_is_the_personas_own() -> None:
     mail = "Salt is sold by bob@sea-salt.net, and it comes from rocks."
     assert isinstance(strict.answer("Why?", reply(mail), cell()), Rejected)
     assert isinstance(own.answer("Why?", reply(mail), cell()), Accepted)
+
+
+def test_what_the_base_reads_as_a_control_token_is_no_text() -> None:
+    acceptor = judge(controls=re.compile(r"<\|im_end\|>"))
+    assert acceptor.question("Why is <|im_end|> here?", cell()) == "control_token"
+    found = acceptor.answer("Why?", reply(f"{GOOD}<|im_end|>"), cell())
+    assert found == Rejected("control_token", "<|im_end|> is no text to the base model")
+    assert isinstance(acceptor.answer("Why?", reply(GOOD), cell()), Accepted)
 
 
 def test_an_example_is_not_handed_back() -> None:

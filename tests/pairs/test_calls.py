@@ -214,6 +214,58 @@ def test_a_refused_question_is_not_repeated_and_others_go_on(ledger: Ledger) -> 
     assert set(teacher.asked.values()) == {1}
 
 
+async def by_name(teacher: Scripted, request: Request, number: int) -> Reply:
+    """Fares with each question as its first word says."""
+    match request.messages[-1]["content"].split()[0]:
+        case "dead":
+            raise overloaded("connection refused")
+        case "refused":
+            raise TeacherError("refused", "not this")
+        case "empty":
+            return Reply("", "stop", 1, 20)
+    return await answer(teacher, request, number)
+
+
+def one_by_one(made: Caller, *names: str) -> list[Reply | BaseException]:
+    async def story() -> list[Reply | BaseException]:
+        found: list[Reply | BaseException] = []
+        for name in names:
+            found += await asyncio.gather(made.ask(question(name)), return_exceptions=True)
+        return found
+
+    return asyncio.run(story())
+
+
+def test_an_endpoint_that_is_gone_stops_everything_long_before_the_breaker(ledger: Ledger) -> None:
+    teacher = Scripted(by_name)
+    found = one_by_one(caller(teacher, ledger), "dead 1", "dead 2", "dead 3", "good")
+    assert [type(error) for error in found] == [
+        TeacherError,
+        TeacherError,
+        EngineError,
+        EngineError,
+    ]
+    told = str(found[2])
+    assert "none of the last 3 calls" in told and "connection refused" in told and "kept" in told
+    assert teacher.asked == Counter({"dead 1": 5, "dead 2": 5, "dead 3": 5})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("dead 1", "a", "dead 2", "b", "dead 3", "c"),
+        ("dead 1", "dead 2", "refused", "dead 3", "a"),
+        ("empty 1", "empty 2", "empty 3", "a"),
+    ],
+)
+def test_questions_that_are_at_fault_themselves_stop_nothing(
+    ledger: Ledger, names: tuple[str, ...]
+) -> None:
+    found = one_by_one(caller(Scripted(by_name), ledger), *names)
+    assert all(isinstance(one, Reply | TeacherError) for one in found)
+    assert isinstance(found[-1], Reply)
+
+
 def test_charged_but_empty_answers_count_as_spent(ledger: Ledger) -> None:
     thought = EmptyAnswer("only thoughts", Reply("", "stop", 50, 20, "thoughts"))
     teacher = Scripted(failing(thought, Reply("", "stop", 1, 20)))

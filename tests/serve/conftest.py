@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -159,6 +160,18 @@ def serve(factory_home: Path) -> Serve:
         return endpoint(factory_home, *refs, engine=engine, **options)
 
     return run
+
+
+@pytest.fixture
+def set_aside() -> Iterator[Callable[[], None]]:
+    """Sets aside what is loaded, as a running endpoint does: the garbage collector looks at it no more."""
+
+    def freeze() -> None:
+        gc.collect()
+        gc.freeze()
+
+    yield freeze
+    gc.unfreeze()
 
 
 @contextmanager

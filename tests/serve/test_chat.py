@@ -6,15 +6,22 @@ import io
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from factory.errors import FactoryError, UsageError
 from serve.chat import chat
+from serve.listening import running
 from tests.serve.canned import DONE, Canned, chunk, fronted
 from tests.serve.conftest import MakeRelease, Serve
 
@@ -75,8 +82,42 @@ def test_it_uses_a_running_endpoint_and_its_key(
         text = talk(factory_home, person("Hello"), url=url, key="k1")
         assert "echo: Hello" in text
         assert "starting" not in text
-        with pytest.raises(UsageError, match="wants a key"):
-            talk(factory_home, person("Hello"), url=url)
+        for named in (None, url):
+            with pytest.raises(UsageError, match="wants a key"):
+                talk(factory_home, person("Hello"), url=named)
+            with pytest.raises(UsageError, match="refuses the key"):
+                talk(factory_home, person("Hello"), url=named, key="another")
+
+
+@contextmanager
+def program(status: int, body: str) -> Iterator[str]:
+    """A server of somebody else's, with one answer to everything."""
+
+    async def answer(request: Request) -> Response:
+        return Response(body, status)
+
+    app = Starlette(routes=[Route("/{path:path}", answer)])
+    with socket.create_server(("127.0.0.1", 0)) as door, running(app, door):
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "status, body",
+    [(401, '{"error": "Unauthorized"}'), (401, '{"error": {"code": "invalid_api_key"}}'),
+     (200, "<html></html>"), (200, "[]"), (200, '{"id": "brief", "owned_by": "vllm"}')],
+)  # fmt: skip
+def test_another_program_at_the_usual_address_is_left_alone(
+    status: int,
+    body: str,
+    release: MakeRelease,
+    factory_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release()
+    with program(status, body) as url:
+        monkeypatch.setattr("serve.chat.USUAL", url)
+        text = talk(factory_home, person("Hello"))
+    assert "brief@1: starting echo" in text and "echo: Hello" in text
 
 
 def test_with_an_address_nothing_is_started_or_looked_at_here(

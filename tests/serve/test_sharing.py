@@ -10,9 +10,13 @@ import httpx
 import pytest
 
 from factory.base import resolve
+from factory.contracts import Endpoint
 from factory.errors import EngineError
 from factory.releases import point
-from tests.serve.conftest import PROMPT, Serve, ask, golden, make_release
+from serve.engines.echo import EchoEngine
+from serve.launch import Launcher
+from serve.startup import prepare
+from tests.serve.conftest import PROMPT, MakeRelease, Serve, ask, golden, make_release
 from tests.serve.test_supervise import answering, engines, eventually
 
 
@@ -43,6 +47,87 @@ def released(root: Path, base: Path, folder: Path, name: str, seed: int, number:
         base={"name": str(base), "revision": None, "digest": resolve(str(base)).digest},
         probes=golden(merged, PROMPT),
     )  # fmt: skip
+
+
+class Sharing(EchoEngine):
+    """Takes adapters as vLLM does, and says back what it was told."""
+
+    takes_adapters = True
+    fills_device = False
+
+    @staticmethod
+    def load_adapter(endpoint: Endpoint, name: str, folder: Path) -> None: ...
+
+    @staticmethod
+    def unload_adapter(endpoint: Endpoint, name: str) -> None: ...
+
+
+class Filling(Sharing):
+    """The same on a GPU."""
+
+    fills_device = True
+
+
+def shared(base: Path) -> dict[str, Any]:
+    """What `release.json` says about a base that is still there."""
+    return {"name": str(base), "revision": None, "digest": resolve(str(base)).digest}
+
+
+def test_a_base_is_looked_for_only_where_releases_could_share_it(
+    release: MakeRelease, factory_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(*_: object) -> None:
+        raise AssertionError("nobody shares this base")
+
+    monkeypatch.setattr("serve.launch.choose", lambda name: Sharing())
+    monkeypatch.setattr("serve.launch.tuned_from", fetched)
+    release(name="one")
+    release(name="two", base={"name": "other", "revision": None, "digest": "1"})
+    one, two = prepare(factory_home, ["one", "two"], allow_ungated=False, announce=print)
+    launcher = Launcher(factory_home, "vllm", print)
+    assert launcher.groups([one]) == [[one]]
+    assert launcher.groups([one, two]) == [[one], [two]]
+
+
+def test_a_release_that_was_removed_does_not_stop_those_it_shared_an_engine_with(
+    release: MakeRelease, serve: Serve, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.launch.choose", lambda name: Sharing())
+    told: list[str] = []
+    release(name="one", base=shared(tiny_llama))
+    gone = release(name="two", base=shared(tiny_llama)).path
+    with serve("one", "two", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded one@1, two@1" in told)
+        shutil.rmtree(gone)
+        assert answering(url, "one") == "one@1"
+        body = {"model": "two", "messages": ask("Why?")}
+        response = httpx.post(f"{url}/v1/chat/completions", json=body)
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "engine_unavailable"
+
+
+def test_a_promotion_for_which_the_gpu_has_no_part_left_changes_nothing(
+    release: MakeRelease,
+    serve: Serve,
+    factory_home: Path,
+    tiny_llama: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serve.launch.choose", lambda name: Filling())
+    told: list[str] = []
+    for name in ("one", "two"):
+        release(name=name, base=shared(tiny_llama))
+    release(name="three")
+    with serve("one", "two", "three", announce=told.append) as url:
+        release(name="one", number=2)  # on the base of `three`, whose engine takes no adapters
+        point(factory_home, "one", 2)
+        eventually(lambda: any("the GPU is divided for 2" in line for line in told))
+        for name in ("one", "two", "three"):
+            assert answering(url, name) == f"{name}@1"
+        assert not any(line.startswith("unloaded") for line in told)
+        release(name="three", number=2, base=shared(tiny_llama))  # no more engines than before
+        point(factory_home, "three", 2)
+        eventually(lambda: answering(url, "three") == "three@2")
 
 
 @pytest.mark.vllm

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +18,14 @@ from typing import Any
 import httpx
 import pytest
 
+from factory.contracts import Endpoint
 from factory.errors import EngineError, UsageError
 from factory.hardware import GIB
 from factory.releases import newest_promoted, point, promoted, release_of, roll_back
+from serve.engines.brain import Ask, Piece
+from serve.engines.echo import Echo, EchoEngine
+from serve.engines.hosting import hosted
+from serve.launch import Launcher
 from tests.serve.conftest import PROMPT, MakeRelease, Serve, ask, golden
 from tests.serve.test_releases import flip_a_bit
 
@@ -52,6 +59,16 @@ def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve.berths.time", late)
     monkeypatch.setattr("serve.supervise.time", late)
     time.sleep(2)
+
+
+def needing(monkeypatch: pytest.MonkeyPatch, ref: str, need: float) -> None:
+    """Let the engine of a release need so many bytes."""
+    usual = Launcher.need
+    monkeypatch.setattr(
+        Launcher,
+        "need",
+        lambda self, ones: need if ref in {one.ref for one in ones} else usual(self, ones),
+    )
 
 
 # --- the pointer -------------------------------------------------------------------------------
@@ -309,6 +326,40 @@ def test_what_does_not_fit_at_all_is_refused_before_anything_starts(
     assert caught.value.where == "--memory"
 
 
+def test_a_promoted_release_that_does_not_fit_at_all_leaves_everybody_where_they_are(
+    release: MakeRelease, serve: Serve, factory_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    release(name="brief")
+    release(name="other")
+    point(factory_home, "brief", 1)
+    needing(monkeypatch, "brief@2", 7 * GIB)
+    with serve("brief", "other", announce=told.append, budget=6 * GIB) as url:
+        release(number=2)
+        point(factory_home, "brief", 2)
+        why = "brief@2 was promoted and cannot be served; brief@1 stays: --memory: brief@2 does not fit"
+        eventually(lambda: any(line.startswith(why) for line in told))
+        assert meant(url) == answering(url) == "brief@1"
+        assert answering(url, "other") == "other@1"
+        assert not any(line.startswith("unloaded") for line in told)
+
+
+def test_a_release_that_does_not_fit_when_it_is_asked_for_gives_way_to_the_old_one(
+    release: MakeRelease, serve: Serve, factory_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    release(number=1)
+    point(factory_home, "brief", 1)
+    with serve("brief", announce=told.append, budget=4 * GIB, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        release(number=2)
+        point(factory_home, "brief", 2)
+        eventually(lambda: meant(url) == "brief@2")
+        needing(monkeypatch, "brief@2", 5 * GIB)
+        assert answering(url) == "brief@1"
+        assert any("brief@2 cannot be served; brief@1 is back" in line for line in told)
+
+
 def test_an_engine_that_nobody_asks_for_is_unloaded_and_comes_back(
     release: MakeRelease, serve: Serve
 ) -> None:
@@ -353,6 +404,25 @@ def test_a_name_falls_back_to_what_answered_and_not_to_what_was_promoted_while_i
         assert any("brief@3 cannot be served; brief@1 is back" in line for line in told)
 
 
+def test_a_number_is_answered_by_that_release_or_not_at_all(
+    release: MakeRelease, serve: Serve, factory_home: Path
+) -> None:
+    told: list[str] = []
+    release(number=1)
+    path = release(number=2).path
+    point(factory_home, "brief", 1)
+    with serve("brief", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        point(factory_home, "brief", 2)
+        eventually(lambda: meant(url) == "brief@2")
+        flip_a_bit(path)
+        body = question(model="brief@2")
+        response = httpx.post(f"{url}/v1/chat/completions", json=body)  # brief@1 wakes up instead
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "model_not_found"
+        assert answering(url) == answering(url, "brief@1") == "brief@1"
+
+
 def test_what_was_rolled_back_while_it_slept_never_answers(
     release: MakeRelease, serve: Serve, factory_home: Path
 ) -> None:
@@ -371,7 +441,78 @@ def test_what_was_rolled_back_while_it_slept_never_answers(
         assert meant(url) == "brief@1"
 
 
+def test_whatever_fails_while_a_name_wakes_up_clients_are_asked_to_come_back(
+    release: MakeRelease, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> float:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr("serve.berths.NOT_AT_ONCE", 0.0)
+    told: list[str] = []
+    release()
+    with serve("brief", announce=told.append, idle=0.5) as url:
+        eventually(lambda: "unloaded brief@1" in told)
+        with monkeypatch.context() as broken:
+            broken.setattr(Launcher, "need", fails)
+            response = httpx.post(f"{url}/v1/chat/completions", json=question())
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "engine_unavailable"
+        assert "brief cannot be loaded: nobody foresaw this" in told
+        assert answering(url) == "brief@1"
+
+
 # --- engines that fall over, and engines elsewhere ----------------------------------------------
+
+
+class Stalling(Echo):
+    """Once it is stuck, no token comes, while its server goes on to say that it is well."""
+
+    stuck = False
+
+    async def pieces(self, prompt_ids: list[int], ask: Ask) -> AsyncGenerator[Piece]:
+        if self.stuck:
+            await asyncio.Event().wait()
+        async for piece in super().pieces(prompt_ids, ask):
+            yield piece
+
+
+class StallingEngine(EchoEngine):
+    """Runs such brains, and remembers them."""
+
+    def __init__(self, batches: bool) -> None:
+        self.batches = batches
+        self.made: list[Stalling] = []
+
+    def serve(
+        self, model_dir: Path, *, model: str, max_model_len: int, options: dict[str, Any]
+    ) -> AbstractContextManager[Endpoint]:
+        self.made.append(Stalling())
+        return hosted(self.made[-1], model=model, max_model_len=max_model_len)
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_an_engine_that_is_well_and_gives_no_token_is_started_again(
+    batches: bool, release: MakeRelease, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = StallingEngine(batches)
+    monkeypatch.setattr("serve.launch.choose", lambda name: engine)
+    monkeypatch.setattr("serve.fleet.RECENT", 0.2)
+    monkeypatch.setattr("serve.fleet.PATIENCE", 0.5)
+    monkeypatch.setattr("serve.supervise.LOOK", 0.05)
+    monkeypatch.setattr("serve.supervise.MISSES", 3)
+    told: list[str] = []
+    release()
+    with serve("brief", announce=told.append) as url:
+        time.sleep(1)  # nobody asks, and it is well
+        assert not any("is gone" in line for line in told)
+        engine.made[0].stuck = True
+        if batches:
+            eventually(lambda: "brief@1 answers again" in told)
+        else:  # it may be at a long answer
+            time.sleep(4)
+            engine.made[0].stuck = False
+        assert answering(url) == "brief@1"
+    assert len(engine.made) == (2 if batches else 1)
 
 
 def test_another_gateway_may_stand_behind_this_one(

@@ -37,6 +37,15 @@ def scorer_of(cases: list[Case]) -> StyleScorer:
     return StyleScorer.fit([c.reference or "" for c in cases], PLAIN[: len(cases)], random_seed=1)
 
 
+def tried(
+    cases: list[Case], *, language: str = "en", language_check: bool = True
+) -> dict[str, Instrument]:
+    """Every instrument on rows alone."""
+    grader = Accuracy((), language)
+    found = planted(cases, {}, None, grader, language, 1, language_check=language_check)
+    return {one.name: one for one in found}
+
+
 class Broken:
     """A checker that says the same to everything."""
 
@@ -69,6 +78,7 @@ def test_a_sound_persona_passes_every_check() -> None:
     assert [(one.name, one.passed) for one in found] == [
         ("planted_shuffled", True),
         ("planted_truncated", True),
+        ("language", True),
         ("style", True),
         ("planted_opposite", True),
         ("planted_flipped", True),
@@ -78,7 +88,7 @@ def test_a_sound_persona_passes_every_check() -> None:
 
 def test_nothing_to_try_with_is_no_failure() -> None:
     found = planted([], {}, None, Accuracy((), "en"), "en", 1)
-    assert [one.passed for one in found] == [None] * 5
+    assert [one.passed for one in found if one.name != "language"] == [None] * 5
 
 
 @pytest.mark.parametrize("persona", ["concise", "humorous", "support", "tutor", "jianjie", "youmo"])
@@ -134,6 +144,28 @@ def test_good_answers_that_look_spoilt_are_told() -> None:
     assert truncated([answer for _, answer in rows("youmo")], "en").passed is False
 
 
+def test_another_language_is_planted_only_where_it_can_be_told() -> None:
+    found = truncated(["Bon dia, com estàs avui?", "Prefereixo el te si ja és tard."], "ca")
+    assert found.passed is True and "another language" not in found.rule
+    untold = tried([], language="ca")["language"]
+    assert untold.passed is None and "cannot be told" in untold.seen
+    assert tried([], language="de")["language"].passed is True
+
+
+def test_rows_that_may_be_in_another_language_are_not_taken_for_spoilt() -> None:
+    answers = [answer for _, answer in rows("youmo")[:20]]
+    asked, plain = (
+        [case(f"row {n}", f"{ask} {n}?", answer) for n, answer in enumerate(answers)]
+        for ask in ("How do I translate sentence", "What about sentence")
+    )
+    assert tried(asked)["planted_truncated"].passed is True
+    assert tried(plain)["planted_truncated"].passed is False
+    unchecked = tried(plain, language_check=False)
+    assert unchecked["planted_truncated"].passed is True
+    assert unchecked["language"].passed is None
+    assert "curate.language_check" in unchecked["language"].seen
+
+
 def test_a_style_that_is_none_is_said_to_be_none() -> None:
     texts = PLAIN[:80]
     random.Random(3).shuffle(texts)
@@ -158,6 +190,15 @@ def test_plain_answers_in_the_personas_place_are_noticed() -> None:
 def test_right_answers_are_accepted_and_wrong_ones_rejected() -> None:
     found = flipped(CLOSED, Accuracy((), "en"))
     assert found.passed is True and found.seen == "9 of 9 wrong answers rejected"
+
+
+def test_a_pattern_that_an_empty_phrase_fits_has_no_wrong_answer() -> None:
+    forbidding = [
+        case("calm", "?", expect={"pattern": "^(?!.*sorry)"}),
+        case("brief", "?", expect={"pattern": "^.{1,200}$"}),
+    ]
+    found = flipped([*CLOSED[:3], *forbidding], Accuracy((), "en"))
+    assert found.passed is True and found.seen == "3 of 3 wrong answers rejected"
 
 
 @pytest.mark.parametrize("sign", ["*", "_", "`", "$", "{", "}", "\\", "**"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,6 +143,27 @@ def test_unreachable_host_is_fatal_and_named_with_the_cause() -> None:
     assert found.kind == "fatal"
     assert f"cannot reach {url}/chat/completions" in found.message
     assert "refused" in found.message.lower() or "failed" in found.message.lower()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks://x", "socks://x"),
+        ("socks5://127.0.0.1:9", "socksio"),
+        ("http://127.0.0.1:port", "Invalid port"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_fatal_and_named(
+    proxy: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in ("all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    found = error("https://api.example.com/v1")
+    assert found.kind == "fatal"
+    assert "the proxy of the environment" in found.message and words in found.message
+    assert 'pip install "httpx[socks]"' in found.message
 
 
 def test_server_that_goes_away_later_is_worth_another_try() -> None:
@@ -683,6 +705,10 @@ def test_key_comes_from_the_environment_and_goes_where_it_belongs(
             "teacher.api_key_variable",
         ),
         ({"model": "m", "base_url": "nonsense://"}, "teacher.base_url"),
+        (
+            {"model": "m", "base_url": "nonsense://", "api_key_variable": "NOT_SET"},
+            "teacher.base_url",
+        ),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_sent(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from factory.chat import ChatFormat
 from factory.contracts import Endpoint
 from factory.errors import EngineError
 from serve.engines.door import client as engine_client
+from serve.engines.generation import Generator
 from tests.serve.conftest import PROMPT, golden
 
 MESSAGES: list[Any] = [
@@ -175,3 +178,22 @@ def test_a_folder_that_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
         engine.serve(tmp_path, model="x", max_model_len=64, options={}),
     ):
         pass
+
+
+def test_the_memory_of_a_model_is_free_when_its_engine_has_ended(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, set_aside: Callable[[], None]
+) -> None:
+    kept: list[weakref.ref[Any]] = []
+    load = Generator.load
+
+    def loaded(folder: Path, dtype: str) -> Generator:
+        brain = load(folder, dtype)
+        kept.append(weakref.ref(brain.model))
+        return brain
+
+    monkeypatch.setattr(Generator, "load", loaded)
+    engine = plugins.load("engines", "transformers")()
+    with engine.serve(tiny_llama, model="x", max_model_len=512, options={}):
+        set_aside()
+    gc.collect()
+    assert [one() for one in kept] == [None]
