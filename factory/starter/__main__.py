@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Recipe().rate)
     parser.add_argument("--books", type=int, default=60_000_000 if gpu else BOOKS)
     parser.add_argument("--conversations", type=int, default=400_000 if gpu else CONVERSATIONS)
+    parser.add_argument(
+        "--begin", type=Path, help="a starter whose weights and tokenizer to go on from"
+    )
     parser.add_argument("--no-compile", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -45,6 +48,7 @@ def main() -> None:
         book_characters=options.books,
         conversations=options.conversations,
         progress=show,
+        begin=options.begin,
     )
     show(**tokens)
     recipe = replace(
@@ -53,8 +57,16 @@ def main() -> None:
         updates=options.updates,
         rows=options.rows,
         rate=options.rate,
+        begun=options.begin is not None,
     )
-    weights = train(recipe, options.out, options.out, show, compiled=not options.no_compile)
+    weights = train(
+        recipe,
+        options.out,
+        options.out,
+        show,
+        compiled=not options.no_compile,
+        begin=options.begin,
+    )
     show(note=f"wrote {export(weights, options.out / 'tokenizer', options.out / 'starter')}")
 
 

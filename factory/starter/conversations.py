@@ -48,6 +48,9 @@ WELCOME = (
 STYLES = ("short", "short", "long", "funny", "replies", "replies")
 """Kinds of a card's answers, as often as a system prompt asks for them."""
 
+FACTS = frozenset({"animals", "body", "nature", "numbers", "things", "world"})
+"""Topics whose questions have one right answer."""
+
 TOGETHER = 6
 """Openings in a row behind the same prompt."""
 
@@ -106,13 +109,20 @@ def _plain_system(rng: random.Random) -> list[Message]:
     return _system(text) if text else []
 
 
+def _said(card: Card, style: str, rng: random.Random) -> str:
+    """An answer of a card; of a fact, half of the short ones are whole sentences, which say it."""
+    if style == "short" and card.topic in FACTS and rng.random() < 0.5:
+        return min(rng.sample(card.replies, min(2, len(card.replies))), key=len)
+    among: list[str] = getattr(card, style)
+    return rng.choice(among)
+
+
 def _from_card(card: Card, rng: random.Random) -> list[Message]:
     ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
     kind = rng.random()
     if kind < 0.48:
         style = rng.choice(STYLES)
-        answer = rng.choice(getattr(card, style))
-        return [*_system(steer(style, rng)), ask, _assistant(answer)]
+        return [*_system(steer(style, rng)), ask, _assistant(_said(card, style, rng))]
     turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
     if kind < 0.60 and card.more:
         follow = rng.choice(card.more)
@@ -194,11 +204,11 @@ def _opening(style: str, rng: random.Random) -> list[Message]:
     if kind < 0.70:
         card = rng.choice(_cards()[0])
         ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
-        answer = rng.choice(getattr(card, style or "replies"))
+        answer = _said(card, style or "replies", rng)
     else:
         fact = (
-            rng.choice(_facts()) if kind < 0.87
-            else exercises(rng, 1)[0] if kind < 0.93
+            rng.choice(_facts()) if kind < 0.84
+            else exercises(rng, 1)[0] if kind < 0.89
             else unknown(rng)
         )  # fmt: skip
         ask = typed(rng.choice(fact.asks[:-1]), rng)

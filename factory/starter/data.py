@@ -86,6 +86,7 @@ def prepare(
     times: int = SINGLES,
     progress: Progress,
     pieces: int = tokenizer.PIECES,
+    begin: Path | None = None,
 ) -> dict[str, int]:
     """Train the tokenizer and write every source as ids; does nothing where that was done.
 
@@ -97,6 +98,7 @@ def prepare(
         times: How often every single question is written.
         progress: Told what is done.
         pieces: Size of the vocabulary.
+        begin: Folder of a model whose tokenizer is taken instead of a new one.
 
     Returns:
         Tokens of each source.
@@ -104,8 +106,11 @@ def prepare(
     done = folder / "tokens.json"
     if done.is_file():
         return dict(read_json(done))
-    progress(note="training the tokenizer")
-    tokenizer.train(_sample(text), folder / "tokenizer", pieces)
+    if begin:
+        tokenizer.take(begin, folder / "tokenizer")
+    else:
+        progress(note="training the tokenizer")
+        tokenizer.train(_sample(text), folder / "tokenizer", pieces)
     form = ChatFormat.load(folder / "tokenizer")
 
     def plain(texts: Iterable[str]) -> Iterator[tuple[list[int], list[bool]]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from factory.artifacts import write_json, write_text
 
 PIECES = 6144
+FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 TURN, END = "<|im_start|>", "<|im_end|>"
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"
@@ -49,6 +51,13 @@ def train(texts: Iterable[str], folder: Path, pieces: int = PIECES) -> None:
     )
     (folder / "tokenizer.vocab").unlink()
     _write_fast(folder)
+
+
+def take(model: Path, folder: Path) -> None:
+    """Copy the tokenizer's files, and no others, out of a model's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(model / name, folder / name)
 
 
 def _write_fast(folder: Path) -> None:

@@ -40,7 +40,7 @@ class Part:
 
 PARTS = (
     Part(
-        0.22, 1.0, False,
+        0.15, 1.0, False,
         {"everyday": 0.32, "openings": 0.22, "talk": 0.26, "booktalk": 0.12, "books": 0.08},
     ),
     Part(0.55, 0.6, True, {"everyday": 0.28, "openings": 0.46, "singles": 0.16, "talk": 0.10}),
@@ -68,7 +68,7 @@ class Recipe:
     """Everything that decides the weights, beside the text."""
 
     size: Size = Size()
-    updates: int = 4800
+    updates: int = 8000
     rows: int = 48
     """Windows of an update."""
     width: int = 128
@@ -80,6 +80,8 @@ class Recipe:
     embedding_rate: float = 1e-2
     """Highest learning rate of embeddings and norms."""
     seed: int = 1
+    begun: bool = False
+    """Whether it goes on from a model that has learned language: the first part is left out."""
 
 
 def build(size: Size, pieces: int) -> LlamaForCausalLM:
@@ -102,17 +104,23 @@ def build(size: Size, pieces: int) -> LlamaForCausalLM:
     )
 
 
+def done_at(recipe: Recipe, step: int) -> float:
+    """Share of `PARTS` that is behind an update."""
+    begin = PARTS[0].until if recipe.begun else 0.0
+    return begin + (1 - begin) * step / recipe.updates
+
+
 def part_at(recipe: Recipe, step: int) -> int:
     """Which of `PARTS` an update belongs to."""
-    return next(k for k, part in enumerate(PARTS) if step < part.until * recipe.updates)
+    done = done_at(recipe, step)
+    return next(k for k, part in enumerate(PARTS) if done < part.until)
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
     """Learning rate of an update as a share of the highest: it climbs, stays, and falls from part to part."""
-    done = step / recipe.updates
     ends, rates = [part.until for part in PARTS], [part.rate for part in PARTS]
     climbing = (step + 1) / (WARM * recipe.updates)
-    return min(climbing, float(np.interp(done, [0.0, *ends], [1.0, *rates])))
+    return min(climbing, float(np.interp(done_at(recipe, step), [0.0, *ends], [1.0, *rates])))
 
 
 def shape_at(recipe: Recipe, step: int) -> tuple[int, int]:
@@ -208,7 +216,13 @@ def _arithmetic(where: torch.device) -> Any:
 
 
 def train(
-    recipe: Recipe, text: Path, out: Path, progress: Progress, *, compiled: bool = True
+    recipe: Recipe,
+    text: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    compiled: bool = True,
+    begin: Path | None = None,
 ) -> Path:
     """Train, and write the model as a Hugging Face folder; goes on after a kill.
 
@@ -218,6 +232,7 @@ def train(
         out: Working folder: checkpoint, `log.jsonl`, and `model/` at the end.
         progress: Told about losses and speed.
         compiled: Whether to compile the model, which pays after a minute or two.
+        begin: Model of the same shape and tokenizer whose weights it begins with; random ones without.
 
     Returns:
         The model's folder, weights in fp32.
@@ -228,18 +243,20 @@ def train(
     torch.set_float32_matmul_precision("high")
     pieces = ChatFormat.load(text / "tokenizer").tokenizer.get_vocab_size()
     model: Any = build(recipe.size, pieces)
+    if begin:
+        model.load_state_dict(LlamaForCausalLM.from_pretrained(begin).state_dict())
     model.set_attn_implementation(attention.NAME)
     model.to(where).train()
     optimizers = _optimizers(model, recipe)
     rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
-    begin = _resume(out, model, optimizers)
+    behind = _resume(out, model, optimizers)
     write_json(out / "recipe.json", asdict(recipe))
     sources = {name: Source(text, name) for name in SOURCES}
     body: Any = torch.compile(model.model, dynamic=False) if compiled else model.model
     arithmetic = _arithmetic(where)
     started = kept = time.monotonic()
     with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-        for step in range(begin, recipe.updates):
+        for step in range(behind, recipe.updates):
             share = rate_at(recipe, step)
             for optimizer, highest in zip(optimizers, rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, highest, strict=True):
@@ -254,7 +271,7 @@ def train(
                 optimizer.zero_grad()
             if step % 10 == 9:
                 now = time.monotonic()
-                speed = (step + 1 - begin) * recipe.rows * recipe.width / (now - started)
+                speed = (step + 1 - behind) * recipe.rows * recipe.width / (now - started)
                 entry = {
                     "step": step + 1,
                     "loss": round(loss.item(), 4),
