@@ -163,12 +163,11 @@ class Launcher:
         A base that nobody else is on is not looked for: it may have to be fetched, and merged weights
         do without it.
         """
-        takers = [a for a in admissions if self._takes_adapters(a)]
-        on = Counter(a.facts["base"]["digest"] for a in takers)
+        on = Counter(a.facts["base"]["digest"] for a in admissions if self._takes_adapters(a))
         found: dict[tuple[str, str], list[Admission]] = {}
         for admission in admissions:
             digest = admission.facts["base"]["digest"]
-            shares = admission in takers and on[digest] > 1 and self._shares(admission)
+            shares = on[digest] > 1 and self._takes_adapters(admission) and self._shares(admission)
             found.setdefault((digest, "" if shares else admission.ref), []).append(admission)
         return list(found.values())
 

@@ -57,7 +57,6 @@ def main() -> None:
         updates=options.updates,
         rows=options.rows,
         rate=options.rate,
-        begun=options.begin is not None,
     )
     weights = train(
         recipe,

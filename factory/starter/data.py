@@ -68,8 +68,8 @@ def together(rows: Sequence[tuple[list[int], list[bool]]]) -> tuple[list[int], l
     end = ids.index(ids[1], 2)  # where the second message begins
     joined, marks = ids[:end], answer[:end]
     for ids, answer in rows:
-        joined = [*joined, attention.BESIDE, *ids[end:]]
-        marks = [*marks, False, *answer[end:]]
+        joined += [attention.BESIDE, *ids[end:]]
+        marks += [False, *answer[end:]]
     return joined, marks
 
 

@@ -124,10 +124,11 @@ VOICE: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 LENGTH: dict[str, tuple[int, ...]] = {
     "short": (10, 12, 15, 20, 25, 30, 40),
+    "long": (40, 45, 50),
     "funny": (40, 50, 60, 70, 80),
     "replies": (50, 60, 70, 80, 100),
 }
-"""Most words of an answer. Kinds share some: a limit alone must not tell a voice."""
+"""Most words of an answer, and of a long one least. Kinds share some: a limit alone must not tell a voice."""
 RULES = (
     "Write plain text without Markdown.", "Never say: As an AI.", "Answer in English.", "Never say: Sure.",
     "Never say: Great question.", "Do not use lists.", "Stay polite.", "Ask when something is unclear.",
@@ -167,11 +168,8 @@ def steer(kind: str, rng: random.Random) -> str:
     elif rng.random() < 0.5:
         lines.append(f"Voice: {', '.join(rng.sample(VOICE[kind], rng.randint(2, 6)))}.")
     if rng.random() < 0.4:
-        lines.append(
-            f"Use at least {rng.choice((40, 45, 50))} words."
-            if kind == "long"
-            else f"Use at most {rng.choice(LENGTH[kind])} words."
-        )
+        bound = "least" if kind == "long" else "most"
+        lines.append(f"Use at {bound} {rng.choice(LENGTH[kind])} words.")
     if rng.random() < 0.4:
         lines += rng.sample(RULES, rng.randint(1, 4))
     if kind in ("replies", "short") and rng.random() < 0.25:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class Recipe:
     """Highest learning rate of embeddings and norms."""
     seed: int = 1
     begun: bool = False
-    """Whether it goes on from a model that has learned language: the first part is left out."""
+    """Whether it goes on from a model, which knows language: the first part is left out; `train` sets it."""
 
 
 def build(size: Size, pieces: int) -> LlamaForCausalLM:
@@ -238,6 +238,7 @@ def train(
         The model's folder, weights in fp32.
     """
     out.mkdir(parents=True, exist_ok=True)
+    recipe = replace(recipe, begun=begin is not None)
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     torch.set_float32_matmul_precision("high")

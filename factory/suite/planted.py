@@ -149,7 +149,7 @@ def truncated(good: Sequence[str], language: str, free: Collection[str] = ()) ->
         language: Two-letter code of the answers; one that is unknown here is not tried.
         free: Those of the good ones that may be in another language, as curate lets them.
     """
-    known = mismatch(_foreign(language), language) is not None
+    known = _is_known(language)
     *faults, last = ("cut off", "empty", "repeated in a loop", "in another language")[: 3 + known]
     rule = (
         f"answers that are {', '.join(faults)} or {last} are all noticed,"
@@ -196,10 +196,14 @@ def told_apart(language: str, language_check: bool) -> Instrument:
     if not language_check:
         seen = "`curate.language_check` is false: answers may be in any language"
         return Instrument(name, rule, None, seen)
-    if mismatch(_foreign(language), language) is None:
+    if not _is_known(language):
         seen = f"whether a text is in {NAMES.get(language, language)} cannot be told here"
         return Instrument(name, rule, None, seen)
     return Instrument(name, rule, True, "one was noticed")
+
+
+def _is_known(language: str) -> bool:
+    return mismatch(_foreign(language), language) is not None
 
 
 def _foreign(language: str) -> str:

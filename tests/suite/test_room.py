@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from factory.errors import ConfigErrors
 from factory.load import load
 from factory.suite.room import too_long
 from tests.personas import write_persona
+from tests.test_cli import factory
 
 WORDS = "tea " * 1100
 
@@ -28,10 +27,7 @@ def written(folder: Path, question: str = "What should I read next?", extra: str
 
 def test_a_question_that_leaves_no_room_for_an_answer_is_refused_by_check(tmp_path: Path) -> None:
     file = written(tmp_path, WORDS)
-    done = subprocess.run(
-        [sys.executable, "-m", "factory", "check", file.name],
-        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
-    )  # fmt: skip
+    done = factory("check", file.name, cwd=tmp_path)
     assert done.returncode == 2, done.stdout
     assert "brief.yaml:16: questions.3.ask: " in done.stderr
     assert "fewer than 1024 tokens" in done.stderr
