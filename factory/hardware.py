@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 GIB = 1024**3
+CPUINFO = Path("/proc/cpuinfo")
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container's own limits stand."""
 
@@ -103,11 +104,22 @@ def _given_back() -> int:
 
 def _cpu_flags() -> frozenset[str]:
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        return fast_flags(CPUINFO.read_text())
     except OSError:
         return frozenset()
-    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return frozenset(line.split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
+
+
+def fast_flags(cpuinfo: str) -> frozenset[str]:
+    """The flags that matter for arithmetic.
+
+    Not Intel's bf16 by AVX-512, which a virtual machine without AMX still has: matrix products took 1.8
+    times as long as in fp32 on a Xeon with both (165 beside 300 billion operations a second on two cores).
+    """
+    lines = dict(line.split("\t", 1) for line in cpuinfo.splitlines() if "\t" in line)
+    flags = frozenset(lines.get("flags", "").split())
+    if "GenuineIntel" in lines.get("vendor_id", ""):
+        flags -= {"avx512_bf16"}
+    return flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
 
 
 def _gpus() -> tuple[Gpu, ...]:

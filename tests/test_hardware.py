@@ -48,3 +48,17 @@ def test_files_that_a_container_has_read_are_not_memory_it_lacks(
     )
     monkeypatch.setattr(hardware, "CGROUP", tmp_path)
     assert hardware._free_memory() == gib * 3 // 4 + 4096
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "fast"),
+    [
+        ("AuthenticAMD", "avx2 avx512f avx512_bf16", "avx512_bf16"),
+        ("GenuineIntel", "avx2 avx512f avx512_bf16", "avx512f"),
+        ("GenuineIntel", "avx2 avx512f avx512_bf16 amx_bf16", "amx_bf16"),
+    ],
+)
+def test_bf16_is_chosen_only_where_it_is_faster(vendor: str, flags: str, fast: str) -> None:
+    cpuinfo = f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n\n" * 2
+    found = hardware.fast_flags(cpuinfo)
+    assert f"cores {fast}," in str(hardware.Hardware(2, 8 * hardware.GIB, found, ()))
