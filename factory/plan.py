@@ -181,7 +181,9 @@ def choose(
     )
     pick("warmup", 0.1, "a tenth of the updates, then down to zero along a cosine")
     pick(
-        "strength", "auto", "after training: as held-out rows want and the base's own answers allow"
+        "strength",
+        "auto",
+        "after training: as far as held-out rows gain more than the base's own answers lose",
     )
     longest = max(lengths)
     length = pick(
