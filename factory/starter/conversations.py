@@ -21,10 +21,10 @@ from factory.starter.modest import unknown
 from factory.starter.phrasing import rephrase, typed
 from factory.starter.rewording import reword
 from factory.starter.steering import steer
-from factory.starter.tables import from_table
+from factory.starter.tables import from_table, quiz
 from factory.starter.teaching import in_voice, questions
 
-HELD_OUT_TOPICS = frozenset({"colours", "clothes", "games"})
+HELD_OUT_TOPICS = frozenset({"clothes", "games"})
 """Topics no card of which is trained on."""
 
 SHORTER = (
@@ -75,8 +75,28 @@ def _cards() -> tuple[tuple[Card, ...], tuple[Card, ...]]:
 
 
 @cache
-def _facts() -> tuple[Fact, ...]:
+def _fact_cards() -> tuple[Card, ...]:
+    return tuple(c for c in _cards()[0] if c.topic in FACTS)
+
+
+@cache
+def _table() -> tuple[Fact, ...]:
     return tuple(from_table(random.Random(0)))
+
+
+@cache
+def _quiz() -> tuple[Fact, ...]:
+    return tuple(quiz())
+
+
+def _fact(rng: random.Random) -> Fact:
+    return rng.choice(_quiz() if rng.random() < 0.45 else _table())
+
+
+def _asked(fact: Fact, rng: random.Random) -> str:
+    """One of its trained ways to ask; an exercise's words are its content and stay."""
+    ask = rng.choice(fact.asks[:-1])
+    return _reworded(ask, rng) if fact.kind == "quiz" else typed(ask, rng)
 
 
 @cache
@@ -110,11 +130,13 @@ def _plain_system(rng: random.Random) -> list[Message]:
 
 
 def _said(card: Card, style: str, rng: random.Random) -> str:
-    """An answer of a card; of a fact, half of the short ones are whole sentences, which say it."""
-    if style == "short" and card.topic in FACTS and rng.random() < 0.5:
-        return min(rng.sample(card.replies, min(2, len(card.replies))), key=len)
+    """An answer of a card; of a fact, most begin with the same sentences whatever the style."""
     among: list[str] = getattr(card, style)
-    return rng.choice(among)
+    answer = rng.choice(among)
+    if style in ("short", "funny") and card.topic in FACTS and rng.random() < 0.75:
+        told = min(rng.sample(card.replies, min(2, len(card.replies))), key=len)
+        return told if style == "short" else f"{told} {answer}"
+    return answer
 
 
 def _from_card(card: Card, rng: random.Random) -> list[Message]:
@@ -148,7 +170,7 @@ def _told(fact: Fact, style: str, rng: random.Random) -> str:
 
 
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
-    ask = _user(typed(rng.choice(fact.asks[:-1]), rng))
+    ask = _user(_asked(fact, rng))
     kind = rng.random()
     if kind < 0.45:
         style = rng.choice(STYLES)
@@ -160,7 +182,6 @@ def everyday(seed: int) -> Iterator[Conversation]:
     """Training conversations without end, the same for the same seed."""
     rng = random.Random(seed)
     trained, _ = _cards()
-    facts = _facts()
     while True:
         kind = rng.random()
         if kind < 0.012:
@@ -176,7 +197,7 @@ def everyday(seed: int) -> Iterator[Conversation]:
             ):  # another topic in the same chat
                 turns += [t for t in _from_card(rng.choice(trained), rng) if t["role"] != "system"]
         elif kind < 0.87:
-            turns = _from_fact(rng.choice(facts), rng)
+            turns = _from_fact(_fact(rng), rng)
         elif kind < 0.93:
             turns = _from_fact(unknown(rng), rng)
         else:
@@ -193,7 +214,7 @@ def openings(seed: int) -> Iterator[Conversation]:
     """
     rng = random.Random(seed)
     while True:
-        style = rng.choice(STYLES) if rng.random() < 0.25 else ""
+        style = rng.choice(STYLES) if rng.random() < 0.5 else ""
         before = _system(steer(style, rng)) if style else []
         for _ in range(TOGETHER if style else 1):
             yield Conversation((*before, *_opening(style, rng)))
@@ -201,17 +222,17 @@ def openings(seed: int) -> Iterator[Conversation]:
 
 def _opening(style: str, rng: random.Random) -> list[Message]:
     kind = rng.random()
-    if kind < 0.70:
-        card = rng.choice(_cards()[0])
+    if kind < 0.56:
+        card = rng.choice(_cards()[0] if kind < 0.42 else _fact_cards())
         ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
         answer = _said(card, style or "replies", rng)
     else:
         fact = (
-            rng.choice(_facts()) if kind < 0.84
+            _fact(rng) if kind < 0.84
             else exercises(rng, 1)[0] if kind < 0.89
             else unknown(rng)
         )  # fmt: skip
-        ask = typed(rng.choice(fact.asks[:-1]), rng)
+        ask = _asked(fact, rng)
         answer = _told(fact, style, rng)
     return [_user(ask), _assistant(answer)]
 
@@ -224,7 +245,7 @@ def plain(ask: str) -> str:
 @cache
 def _trained_asks() -> frozenset[str]:
     """Every way to ask that training may see: a card's held-out one may be another's trained one."""
-    facts = [*_facts(), *exercises(random.Random(0), 4000)]
+    facts = [*_table(), *_quiz(), *exercises(random.Random(0), 4000)]
     return frozenset(
         plain(ask)
         for asks in (
@@ -248,7 +269,7 @@ def held_out_phrasings() -> list[Conversation]:
         for k, ask in enumerate(card.asks[-HELD_OUT:])
     ]
     rng = random.Random(7)
-    facts = [*_facts(), *exercises(rng, 60)]
+    facts = [*_table(), *_quiz(), *exercises(rng, 60)]
     found += [
         Conversation((_user(f.asks[-1]), _assistant(f.answers[0])), (f.mark,), f.kind)
         for f in rng.sample(facts, min(150, len(facts)))

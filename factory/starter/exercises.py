@@ -13,6 +13,7 @@ WORDS = (
 )
 DAYS = tuple(names.day_name)
 MONTHS = tuple(names.month_name)[1:]
+SEASONS = ("spring", "summer", "autumn", "winter")
 
 
 def arithmetic(rng: random.Random) -> Fact:
@@ -58,6 +59,26 @@ def arithmetic(rng: random.Random) -> Fact:
     return Fact("arithmetic", asks, told, f"{result}.", str(result))
 
 
+def half(rng: random.Random) -> Fact:
+    """Half or the double of a number up to a hundred."""
+    small = rng.randint(1, 50)
+    large = 2 * small
+    word, of, result = rng.choice([("half", large, small), ("double", small, large)])
+    asks = (
+        f"How much is {word} of {of}?",
+        f"{word} of {of}",
+        f"{word} of {of} is?",
+        f"Calculate {word} of {of}.",
+        f"Tell me {word} of {of}.",
+        f"{of}, and {word} of it?" if word == "half" else f"{of} times two?",
+        f"Divide {of} by two." if word == "half" else f"Double {of}.",
+        f"What number is {word} of {of}?",
+        f"Can you work out {word} of {of}?",
+    )
+    told = (f"{upper(word)} of {of} is {result}.", f"It is {result}.")
+    return Fact("half", asks, told, f"{result}.", str(result))
+
+
 UNITS = {
     "minute": ("second", 60), "hour": ("minute", 60), "day": ("hour", 24), "week": ("day", 7),
     "year": ("month", 12), "metre": ("centimetre", 100), "kilometre": ("metre", 1000),
@@ -98,8 +119,8 @@ def unit(rng: random.Random) -> Fact:
 
 
 def calendar(rng: random.Random) -> Fact:
-    """What comes before or after a day or month, and its number."""
-    name, ring = rng.choice([("day", DAYS), ("month", MONTHS)])
+    """What comes before or after a day, a month or a season."""
+    name, ring = rng.choice([("day", DAYS), ("month", MONTHS), ("season", SEASONS)])
     at = rng.randrange(len(ring))
     step, word = rng.choice([(1, "after"), (-1, "before")])
     here, there = ring[at], ring[(at + step) % len(ring)]
@@ -118,13 +139,13 @@ def calendar(rng: random.Random) -> Fact:
     return Fact(
         "calendar",
         asks,
-        (f"{there} comes {word} {here}.", f"It is {there}."),
-        f"{there}.",
+        (upper(f"{there} comes {word} {here}."), f"It is {there}."),
+        upper(f"{there}."),
         there.lower(),
     )
 
 
 def exercises(rng: random.Random, count: int) -> list[Fact]:
-    """Made-up exercises: half arithmetic, then units and the calendar."""
-    makers = (arithmetic, arithmetic, unit, calendar)
+    """Made-up exercises: two fifths arithmetic, then halves, units and the calendar."""
+    makers = (arithmetic, arithmetic, half, unit, calendar)
     return [rng.choice(makers)(rng) for _ in range(count)]

@@ -43,6 +43,8 @@ SAME = (
     "hot|warm|boiling", "rain|wet weather", "garden|yard", "plant|flower", "plants|flowers",
     "phone|mobile|cell phone", "computer|laptop|PC", "password|login code", "email|mail|message",
     "letter|note", "meeting|call", "colleague|coworker|workmate", "colleagues|coworkers",
+    "called|known as|named", "which|what", "biggest|largest", "smallest|tiniest", "make|produce|give",
+    "in the world|on earth|of the world", "alive|living|from dying", "name the|what is the|say the",
     "argument|fight|row|quarrel", "sorry|apology", "thanks|thank you|cheers", "bye|goodbye|see you",
 )  # fmt: skip
 """Words that may stand for one another in a question; grammar may suffer, as it does in chats."""

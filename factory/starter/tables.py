@@ -1,6 +1,7 @@
-"""Small facts and exercises of language, from the hand-written table `everyday/tables.tsv`.
+"""Small facts and exercises of language, from hand-written tables in `everyday/`.
 
-One fact a line, its kind first; `factory.starter.facts` has the ways to ask for each kind.
+`tables.tsv` has one fact a line, its kind first; `factory.starter.kinds` has the ways to ask for each
+kind. `quiz.tsv` has a short answer, a whole one, and ways to ask, the last never trained on.
 """
 
 from __future__ import annotations
@@ -78,4 +79,14 @@ def from_table(rng: random.Random) -> list[Fact]:
                 )
         else:
             raise ValueError(f"tables.tsv: unknown kind {name!r}")
+    return found
+
+
+def quiz() -> list[Fact]:
+    """General knowledge, one fact for each line."""
+    found = []
+    for line in (FOLDER / "quiz.tsv").read_text("utf-8").splitlines():
+        short, told, *asks = line.split("\t")
+        mark = short.removeprefix("the ").removeprefix("an ").removeprefix("a ").lower()
+        found.append(Fact("quiz", tuple(asks), (told, f"It is {short}."), upper(short) + ".", mark))
     return found

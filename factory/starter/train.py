@@ -43,8 +43,8 @@ PARTS = (
         0.15, 1.0, False,
         {"everyday": 0.32, "openings": 0.22, "talk": 0.26, "booktalk": 0.12, "books": 0.08},
     ),
-    Part(0.55, 0.6, True, {"everyday": 0.28, "openings": 0.46, "singles": 0.16, "talk": 0.10}),
-    Part(1.0, 0.02, True, {"everyday": 0.32, "openings": 0.32, "singles": 0.26, "talk": 0.10}),
+    Part(0.55, 0.6, True, {"everyday": 0.30, "openings": 0.48, "singles": 0.16, "talk": 0.06}),
+    Part(1.0, 0.02, True, {"everyday": 0.34, "openings": 0.36, "singles": 0.24, "talk": 0.06}),
 )  # fmt: skip
 """Language first, then answers: which card a question is about, and that not every one is about one."""
 WARM = 0.04
@@ -209,7 +209,7 @@ def _loss(body: Any, head: torch.nn.Module, tokens: torch.Tensor, labels: torch.
 
 
 def _arithmetic(where: torch.device) -> Any:
-    """bf16 where the hardware multiplies it, else fp32; weights are fp32 either way."""
+    """bf16 where the hardware multiplies it faster, else fp32; weights are fp32 either way."""
     if where.type == "cuda" or hardware.detect().flags & {"amx_bf16", "avx512_bf16"}:
         return torch.autocast(where.type, torch.bfloat16)
     return nullcontext()

@@ -23,6 +23,7 @@ from factory.chat import ChatFormat
 from factory.load import load
 from factory.starter import attention, corpus, exam, modest, rewording, singles, steering, train
 from factory.starter.conversations import (
+    FACTS,
     everyday,
     held_out_phrasings,
     held_out_topics,
@@ -32,10 +33,10 @@ from factory.starter.conversations import (
 from factory.starter.data import OPENING, prepare, together
 from factory.starter.everyday import HELD_OUT, cards, problems
 from factory.starter.exam import covered, not_covered
-from factory.starter.exercises import arithmetic, calendar, unit
+from factory.starter.exercises import arithmetic, calendar, half, unit
 from factory.starter.export import export
 from factory.starter.score import Answer, answers, bits_per_byte
-from factory.starter.tables import from_table
+from factory.starter.tables import from_table, quiz
 
 
 def quiet(**_: Any) -> None:
@@ -71,17 +72,42 @@ def test_the_same_seed_gives_the_same_conversations() -> None:
 
 
 def test_facts_can_be_told_and_checked() -> None:
-    for fact in from_table(random.Random(1)):
+    for fact in [*from_table(random.Random(1)), *quiz()]:
         assert "{" not in "".join([*fact.asks, *fact.answers, fact.short])
         assert any(fact.mark in answer.lower() for answer in fact.answers), fact
 
 
-@pytest.mark.parametrize("make", [arithmetic, unit, calendar])
+@pytest.mark.parametrize("make", [arithmetic, half, unit, calendar])
 def test_every_answer_of_an_exercise_holds_its_result(make: Any) -> None:
     rng = random.Random(2)
     for _ in range(200):
         fact = make(rng)
         assert all(fact.mark in answer.lower() for answer in [*fact.answers, fact.short])
+
+
+def test_a_quiz_question_has_one_answer_and_none_is_a_personas() -> None:
+    asks = [plain(ask) for fact in quiz() for ask in fact.asks]
+    assert len(set(asks)) == len(asks) > 700
+    personas = [load(file) for file in sorted(Path("personas").glob("*.yaml"))]
+    assert not {plain(q.ask) for spec in personas for q in spec.questions} & set(asks)
+    for fact in quiz():
+        assert fact.mark in fact.short.lower() and fact.mark in fact.answers[0].lower(), fact
+
+
+def test_a_fact_behind_a_humorous_prompt_is_told_before_the_joke() -> None:
+    told = [c for c in islice(openings(3), 6000) if c.messages[0]["role"] == "system"]
+    asked = {plain(ask): card for card in cards() if card.topic in FACTS for ask in card.asks}
+    said = [
+        (asked[plain(c.messages[1]["content"])], c.messages[2]["content"])
+        for c in told
+        if plain(c.messages[1]["content"]) in asked
+    ]
+    joked = [
+        any(text.startswith(reply) for reply in card.replies)
+        for card, text in said
+        if any(text.endswith(joke) for joke in card.funny)
+    ]
+    assert len(joked) > 50 and sum(joked) > 0.6 * len(joked)
 
 
 def test_arithmetic_is_right() -> None:
