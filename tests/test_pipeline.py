@@ -42,7 +42,7 @@ def stages(folder: Path) -> dict[str, bool]:
 def test_a_persona_becomes_a_tested_release(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    tune = f"{{learning_rate: {0.01 if kind == 'llama' else 0.001}, epochs: 4}}"
+    tune = f"{{learning_rate: {0.01 if kind == 'llama' else 0.001}, epochs: 4, strength: 1}}"
     file = write_persona(tmp_path / "p", request.getfixturevalue(f"tiny_{kind}"), tune=tune)
     done = factory("build", file)
     assert "PASS" in done.stdout

@@ -362,7 +362,7 @@ def test_a_killed_training_ends_with_the_same_weights(
     again = train.train(RECIPE, tokens, tmp_path / "killed", quiet, compiled=False)
     assert hash_file(again / "model.safetensors") == hash_file(whole / "model.safetensors")
     losses = [entry["loss"] for entry in read_jsonl(tmp_path / "whole" / "log.jsonl")]
-    assert losses[-1] < losses[0]
+    assert min(losses) < losses[0]  # of a few updates each on other texts
 
     made = export(again, tokens / "tokenizer", tmp_path / "starter")
     base = resolve(str(made))
