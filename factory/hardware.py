@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 GIB = 1024**3
-CPUINFO = Path("/proc/cpuinfo")
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container's own limits stand."""
 
@@ -104,7 +103,7 @@ def _given_back() -> int:
 
 def _cpu_flags() -> frozenset[str]:
     try:
-        return fast_flags(CPUINFO.read_text())
+        return fast_flags(Path("/proc/cpuinfo").read_text())
     except OSError:
         return frozenset()
 

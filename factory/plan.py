@@ -298,7 +298,7 @@ def _precision(base: Base, hardware: Hardware, batch: int, longest: int) -> tupl
     if not hardware.gpus:
         if hardware.flags & {"amx_bf16", "avx512_bf16"}:
             return "bf16", "this CPU multiplies bf16 in hardware; weights stay fp32"
-        return "fp32", "this CPU has no bf16 arithmetic, so bf16 would only be slower"
+        return "fp32", "this CPU has no fast bf16 arithmetic, so bf16 would only be slower"
     half, reason = "bf16", "halves the memory at no loss"
     if hardware.gpus[0].capability < (8, 0):
         half, reason = "fp16", "this GPU has no bf16 arithmetic"

@@ -42,7 +42,9 @@ def stages(folder: Path) -> dict[str, bool]:
 def test_a_persona_becomes_a_tested_release(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    tune = f"{{learning_rate: {0.01 if kind == 'llama' else 0.001}, epochs: 4, strength: 1}}"
+    rate = 0.01 if kind == "llama" else 0.001
+    whole = ", strength: 1" if kind == "qwen2" else ""  # less of it is too little for six rows
+    tune = f"{{learning_rate: {rate}, epochs: 4{whole}}}"
     file = write_persona(tmp_path / "p", request.getfixturevalue(f"tiny_{kind}"), tune=tune)
     done = factory("build", file)
     assert "PASS" in done.stdout
