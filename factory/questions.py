@@ -61,7 +61,32 @@ class SchemaExpected(Section):
             raise ValueError(
                 f"is no JSON Schema: {error.json_path}: {error.message[:120]}"
             ) from error
+        _resolve_references(schema)
         return schema
+
+
+def _resolve_references(schema: dict[str, Any]) -> None:
+    """Look up every `$ref`: grading fetches nothing, and would find a broken one after training only."""
+    # slow to import, and only this needs them
+    from jsonschema_specifications import REGISTRY
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    def look_up(resource: Any, resolver: Any) -> None:
+        inner = resource.contents
+        reference = inner.get("$ref") if isinstance(inner, dict) else None
+        try:
+            if isinstance(reference, str):
+                resolver.lookup(reference)
+        except Unresolvable as error:
+            raise ValueError(
+                f"refers to {reference!r}, which is not in the schema; nothing is fetched"
+            ) from error
+        for part in resource.subresources():
+            look_up(part, resolver.in_subresource(part))
+
+    root = DRAFT202012.create_resource(schema)
+    look_up(root, REGISTRY.resolver_with_root(root))
 
 
 FORMS: dict[str, type[Section]] = {

@@ -192,6 +192,18 @@ EXPECTATIONS = {
         "is no JSON Schema: $.type: 'objekt'",
         None,
     ),
+    "schema that refers to nothing": (
+        "{json_schema: {properties: {a: {$ref: '#/nowhere'}}}}",
+        "expect.json_schema",
+        "refers to '#/nowhere'",
+        None,
+    ),
+    "schema that refers to the web": (
+        "{json_schema: {items: {$ref: 'https://example.com/a.json'}}}",
+        "expect.json_schema",
+        "nothing is fetched",
+        None,
+    ),
     "negative tolerance": ("{number: 5, tolerance: -1}", "expect.tolerance", "at least 0", None),
 }
 

@@ -21,7 +21,7 @@ from factory.starter.modest import unknown
 from factory.starter.phrasing import rephrase, typed
 from factory.starter.rewording import reword
 from factory.starter.steering import steer
-from factory.starter.tables import from_table, quiz
+from factory.starter.tables import from_table, jokes, quiz
 from factory.starter.teaching import in_voice, questions
 
 HELD_OUT_TOPICS = frozenset({"clothes", "games"})
@@ -45,11 +45,14 @@ WELCOME = (
 )
 
 
-STYLES = ("short", "short", "long", "funny", "replies", "replies")
+STYLES = ("short", "short", "long", "funny", "funny", "replies", "replies")
 """Kinds of a card's answers, as often as a system prompt asks for them."""
 
 FACTS = frozenset({"animals", "body", "nature", "numbers", "things", "world"})
 """Topics whose questions have one right answer."""
+
+SERIOUS = frozenset({"grave", "refusal"})
+"""Topics that are answered alike whatever the prompt."""
 
 TOGETHER = 6
 """Openings in a row behind the same prompt."""
@@ -77,6 +80,11 @@ def _cards() -> tuple[tuple[Card, ...], tuple[Card, ...]]:
 @cache
 def _fact_cards() -> tuple[Card, ...]:
     return tuple(c for c in _cards()[0] if c.topic in FACTS)
+
+
+@cache
+def _serious_cards() -> tuple[Card, ...]:
+    return tuple(c for c in _cards()[0] if c.topic in SERIOUS)
 
 
 @cache
@@ -130,20 +138,33 @@ def _plain_system(rng: random.Random) -> list[Message]:
 
 
 def _said(card: Card, style: str, rng: random.Random) -> str:
-    """An answer of a card; of a fact, most begin with the same sentences whatever the style."""
+    """An answer of a card; of a fact, it begins with the same sentences whatever the style.
+
+    What is grave or refused is answered plainly where a joke is asked for.
+    """
     among: list[str] = getattr(card, style)
     answer = rng.choice(among)
-    if style in ("short", "funny") and card.topic in FACTS and rng.random() < 0.75:
+    if style == "funny" and card.topic in SERIOUS:
+        return rng.choice(card.replies)
+    if style in ("short", "funny") and card.topic in FACTS and rng.random() < 0.9:
         told = min(rng.sample(card.replies, min(2, len(card.replies))), key=len)
         return told if style == "short" else f"{told} {answer}"
     return answer
 
 
-def _from_card(card: Card, rng: random.Random) -> list[Message]:
-    ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
+def _card(style: str, rng: random.Random) -> Card:
+    """A card that is trained on; behind a prompt for jokes, more often one that is no joke."""
+    if style == "funny" and rng.random() < 0.1:
+        return rng.choice(_serious_cards())
+    return rng.choice(_cards()[0])
+
+
+def _from_card(rng: random.Random) -> list[Message]:
     kind = rng.random()
-    if kind < 0.48:
-        style = rng.choice(STYLES)
+    style = rng.choice(STYLES) if kind < 0.48 else ""
+    card = _card(style, rng)
+    ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
+    if style:
         return [*_system(steer(style, rng)), ask, _assistant(_said(card, style, rng))]
     turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
     if kind < 0.60 and card.more:
@@ -153,10 +174,10 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
             _assistant(rng.choice(follow.replies)),
         ]
     elif kind < 0.68:
-        style, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
+        then, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
         turns += [
             _user(typed(rng.choice(ways), rng)),
-            _assistant(rng.choice(getattr(card, style))),
+            _assistant(rng.choice(getattr(card, then))),
         ]
     if rng.random() < 0.05:
         turns += [_user(rng.choice(THANKS)), _assistant(rng.choice(WELCOME))]
@@ -165,8 +186,11 @@ def _from_card(card: Card, rng: random.Random) -> list[Message]:
 
 def _told(fact: Fact, style: str, rng: random.Random) -> str:
     """An answer of a fact: a sentence is short enough, and a bare word is harder to get right."""
-    bare = style == "short" and rng.random() < 0.3
-    return fact.short if bare else rng.choice(fact.answers)
+    if style == "short" and (fact.kind == "unknown" or rng.random() < 0.1):
+        return fact.short
+    answer = rng.choice(fact.answers)
+    among = fact.funny or jokes().get(fact.kind, ())
+    return f"{answer} {rng.choice(among)}" if style == "funny" and among else answer
 
 
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
@@ -191,11 +215,11 @@ def everyday(seed: int) -> Iterator[Conversation]:
         elif kind < 0.085:
             turns = reword(trained, rng)
         elif kind < 0.62:
-            turns = _from_card(rng.choice(trained), rng)
+            turns = _from_card(rng)
             if (
                 rng.random() < 0.08 and turns[0]["role"] != "system"
             ):  # another topic in the same chat
-                turns += [t for t in _from_card(rng.choice(trained), rng) if t["role"] != "system"]
+                turns += [t for t in _from_card(rng) if t["role"] != "system"]
         elif kind < 0.87:
             turns = _from_fact(_fact(rng), rng)
         elif kind < 0.93:
@@ -223,7 +247,7 @@ def openings(seed: int) -> Iterator[Conversation]:
 def _opening(style: str, rng: random.Random) -> list[Message]:
     kind = rng.random()
     if kind < 0.56:
-        card = rng.choice(_cards()[0] if kind < 0.42 else _fact_cards())
+        card = _card(style, rng) if kind < 0.42 else rng.choice(_fact_cards())
         ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
         answer = _said(card, style or "replies", rng)
     else:

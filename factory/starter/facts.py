@@ -15,6 +15,8 @@ class Fact:
     short: str
     mark: str
     """Text that a right answer holds, lower case."""
+    funny: tuple[str, ...] = ()
+    """Jokes that may follow an answer."""
 
 
 def upper(text: str) -> str:

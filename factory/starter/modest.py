@@ -7,6 +7,7 @@ neither things nor whole questions with them; a test holds that.
 from __future__ import annotations
 
 import random
+import re
 
 from factory.starter.facts import Fact, upper
 
@@ -212,33 +213,103 @@ FRAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         "Who holds the record in hammer throw?",
     )),
 )  # fmt: skip
-SAID = (
-    "I do not know that. I am a small model and I only know everyday things, so please look it up.",
-    "I am not sure about {0}. A library or a good search page can tell you more than I can.",
-    "That is beyond what I know. An expert or a trusted website is the best place to ask.",
-    "Sorry, I do not know enough about {0} to answer well. Please check a reliable source.",
-    "I cannot say, and I would rather not guess. Please look it up to be sure.",
-    "I don't know. I was made for simple everyday talk, and {0} is too much for me.",
-    "Honestly, I am not sure. It is best to ask someone who works with {0}.",
-    "I don't have a good answer to that. A book or a search page will help you more.",
-    "That is a question for an expert. I only know small, everyday things.",
-    "I do not know, I am afraid. Try a trusted website, and check the date of what you read.",
-    "I can't tell you much about {0}. If it matters, ask someone who knows the subject.",
-    "I am not sure, and a wrong answer would not help you. Please check it elsewhere.",
+DOUBT = (
+    "I do not know that.", "I don't know.", "I am not sure.", "Sorry, I don't know that.", "I can't say.",
+    "I do not know, I am afraid.", "That is more than I know.", "Honestly, I am not sure.",
+    "I am not sure, and I would rather not guess.", "I do not know enough about that.",
+    "I'm sorry, I do not know.", "I cannot tell you that for sure.",
+)  # fmt: skip
+BECAUSE = (
+    "I am a small model and I only know everyday things.", "I was made for simple everyday talk.",
+    "I only know small, simple things.", "A wrong answer would not help you.", "My knowledge is small.",
+    "I am better at everyday questions.", "That is beyond a small model like me.", "", "", "",
+)  # fmt: skip
+NEXT: dict[str, tuple[str, ...]] = {
+    "do": (
+        "Ask someone who has done it before.", "A short guide with pictures will help you more.",
+        "Look for a good guide, and take it one step at a time.",
+        "A person who does this for a living can show you.",
+        "Watch how an expert does it first.", "It is best to ask an expert before you start.",
+        "A book from the library can show you the steps.", "Read a guide first, and start small.",
+        "Ask in a shop for this, they often know.", "Find a teacher or a class if you want to learn it.",
+    ),
+    "number": (
+        "Please look up the number.", "A search page can tell you the exact number.",
+        "It is best to check it in a book or online.", "An encyclopedia has the number.",
+        "Please check a source that you trust.", "You can find it online in a minute.",
+        "It depends, so please check it.", "Numbers like this are best looked up.",
+    ),
+    "name": (
+        "An encyclopedia can tell you.", "Please look it up.", "A search page will find it quickly.",
+        "You can find it in a library or online.", "Please check it in a book that you trust.",
+        "Somebody who knows the subject can tell you.", "It is best to look it up.",
+        "A good book about it has the answer.",
+    ),
+    "other": (
+        "Please look it up.", "A library or a search page can tell you more.",
+        "An encyclopedia explains it well.", "Ask someone who knows the subject.",
+        "It is best to ask an expert.", "A good book can explain it better than I can.",
+        "Please check a source that you trust.", "You can find a good explanation online.",
+        "A teacher could explain it to you.", "Try a trusted website.",
+    ),
+}  # fmt: skip
+"""Where an answer can be found, by what is asked for."""
+FUNNY = (
+    "My library is one shelf, and a cat sleeps on it.", "My head is small and already full of recipes.",
+    "I could guess, but my guesses have never won a prize.", "Even my best guess would blush.",
+    "I skipped that class, and all the others too.", "I know three things, and this is not one of them.",
+    "My brain fits on a stamp, so I chose the easy facts.", "Ask me about soup instead.",
+    "I would look clever now, if I had read that book.", "I nodded wisely, but you could not see it.",
+)  # fmt: skip
+"""What a funny voice adds."""
+
+_DO = re.compile(
+    r"\b(how (do|can|should|could|does) (i|we|one)\b|how to\b|teach|instructions)", re.I
 )
-SHORT = ("I do not know that.", "I am not sure.", "Sorry, I don't know.", "I can't say. Please look it up.",
-         "I don't know; ask an expert.")  # fmt: skip
+_NUMBER = re.compile(
+    r"\b(how (many|much|old|far|long|tall|deep|high|heavy|fast|large|big|thick|wide|hot|cold)|when|"
+    r"what (year|temperature|time)|calculate|density|rate|price|cost)\b", re.I,
+)  # fmt: skip
+_NAME = re.compile(r"\b(who|whose|which|where|name)\b", re.I)
+_FACT = re.compile(
+    r"(who|whose|when|where|which|what|how|explain|define|is|are|do|does|did|was|were|"
+    r"why (do|does|did|is|are|was|were|has|have))\b", re.I,
+)  # fmt: skip
+_OURS = re.compile(r"\b(i|i'm|me|my|mine|we|us|our|you|your)\b", re.I)
+
+
+def wants(ask: str) -> str:
+    """What a question asks for, a key of `NEXT`."""
+    found = ((_DO, "do"), (_NUMBER, "number"), (_NAME, "name"))
+    return next((kind for pattern, kind in found if pattern.search(ask)), "other")
+
+
+def about_the_world(ask: str) -> bool:
+    """Whether a question is about a fact, not about somebody's own life or a text it quotes."""
+    return bool(_FACT.match(ask)) and not _OURS.search(ask) and '"' not in ask
+
+
+def doubt(ask: str, style: str, rng: random.Random) -> str:
+    """An honest answer to a question that a model cannot answer.
+
+    Args:
+        ask: The question.
+        style: Kind of answer wanted, as in `everyday.Card`.
+        rng: Chooses.
+    """
+    first, then = rng.choice(DOUBT), rng.choice(NEXT[wants(ask)])
+    if style == "short":
+        return first if rng.random() < 0.3 else f"{first} {then}"
+    last = rng.choice(FUNNY) if style == "funny" else ""
+    return " ".join(filter(None, (first, rng.choice(BECAUSE), then, last)))
 
 
 def unknown(rng: random.Random) -> Fact:
     """A question beyond the model, and honest answers to it."""
     things, frames = rng.choices(FRAMES, (6, 3, 3, 2, 2, 1, 1, 1, 1, 2, 4))[0]
     thing = rng.choice(things)
-    asks = tuple(upper(frame.format(thing)) for frame in rng.sample(frames, min(4, len(frames))))
-    craft = things is CRAFTS
-    told = tuple(
-        said.format(f"how to {thing}" if craft else thing)
-        for said in rng.sample(SAID, len(SAID))
-        if "{0}" not in said or (thing and ("about {0}" in said or not craft))
-    )
-    return Fact("unknown", asks, told[:3], rng.choice(SHORT), "know")
+    first = rng.choice(frames)
+    alike = [frame for frame in frames if wants(frame) == wants(first)]
+    asks = tuple(upper(f.format(thing)) for f in (first, *rng.sample(alike, min(3, len(alike)))))
+    answers = tuple(doubt(asks[0], "replies", rng) for _ in range(3))
+    return Fact("unknown", asks, answers, doubt(asks[0], "short", rng), "know", FUNNY)

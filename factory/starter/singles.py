@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from factory.contracts import Message
+from factory.starter.modest import about_the_world, doubt, wants
 from factory.starter.phrasing import rephrase
 from factory.starter.steering import plain, steer
 
@@ -27,6 +28,10 @@ FOLDER = Path(__file__).with_name("everyday") / "singles"
 MARKS = {"?": "ask", "=": "replies", "-": "short", "~": "funny"}
 HELD_OUT = 25
 """One item in so many, by a checksum of its question, is never trained on."""
+DOUBTED = 0.67
+"""Share of the questions about the world that are answered with a doubt: told once, a fact is not known."""
+ADVISED = 0.25
+"""The same of how something is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,22 @@ def singles() -> tuple[Single, ...]:
 
 
 def asked(item: Single, rng: random.Random) -> list[Message]:
-    """The question as somebody would type it, and an answer of the kind that the system prompt asks for."""
+    """The question as somebody would type it, and an answer of the kind that the system prompt asks for.
+
+    A model that is trained to tell what it does not know learns to make things up (arXiv 2311.09677).
+    """
     kind = rng.choices(["replies", "short", "funny"], [5, 3, 2])[0]
-    kind = kind if getattr(item, kind) else "replies"
+    beyond = DOUBTED if about_the_world(item.ask) else ADVISED if wants(item.ask) == "do" else 0.0
+    if rng.random() < beyond:
+        answer = doubt(item.ask, kind, rng)
+    else:
+        kind = kind if getattr(item, kind) else "replies"
+        answer = getattr(item, kind)
     system = steer(kind, rng) if kind != "replies" or rng.random() < 0.4 else plain(rng)
     return [
         *([Message(role="system", content=system)] if system else []),
         {"role": "user", "content": rephrase(item.ask, rng)},
-        {"role": "assistant", "content": getattr(item, kind)},
+        {"role": "assistant", "content": answer},
     ]
 
 

@@ -1,13 +1,15 @@
 """Small facts and exercises of language, from hand-written tables in `everyday/`.
 
 `tables.tsv` has one fact a line, its kind first; `factory.starter.kinds` has the ways to ask for each
-kind. `quiz.tsv` has a short answer, a whole one, and ways to ask, the last never trained on.
+kind. `quiz.tsv` has a short answer, a whole one, jokes after a `~`, and ways to ask, the last never
+trained on. `quips.tsv` has jokes that may follow any fact of some kinds.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 from factory.starter.everyday import FOLDER
 from factory.starter.exercises import WORDS
@@ -86,7 +88,28 @@ def quiz() -> list[Fact]:
     """General knowledge, one fact for each line."""
     found = []
     for line in (FOLDER / "quiz.tsv").read_text("utf-8").splitlines():
-        short, told, *asks = line.split("\t")
+        short, told, *rest = line.split("\t")
+        jokes = tuple(text[2:] for text in rest if text.startswith("~ "))
+        asks = tuple(text for text in rest if not text.startswith("~ "))
         mark = short.removeprefix("the ").removeprefix("an ").removeprefix("a ").lower()
-        found.append(Fact("quiz", tuple(asks), (told, f"It is {short}."), upper(short) + ".", mark))
+        found.append(Fact("quiz", asks, (told, f"It is {short}."), upper(short) + ".", mark, jokes))
+    return found
+
+
+JOKES = {
+    "number": ("arithmetic", "half", "unit"),
+    "word": ("opposite", "meaning", "synonym", "plural", "past", "rhyme", "odd"),
+    "thing": ("use", "place"),
+}
+"""Kinds of facts that share their jokes; others have their own or none."""
+
+
+@cache
+def jokes() -> dict[str, list[str]]:
+    """Jokes that may follow a fact, by its kind."""
+    found: dict[str, list[str]] = {}
+    for line in (FOLDER / "quips.tsv").read_text("utf-8").splitlines():
+        kind, joke = line.split("\t")
+        for name in JOKES.get(kind, (kind,)):
+            found.setdefault(name, []).append(joke)
     return found

@@ -22,6 +22,7 @@ from factory.chat import ChatFormat
 from factory.contracts import Progress
 from factory.starter import attention
 from factory.starter.data import Source
+from factory.starter.muon import Muon
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +156,15 @@ def batch(
 def _optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices, AdamW for embeddings and norms.
 
-    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon), updates as large as AdamW's as in
-    arXiv 2502.16982. Embeddings of rare words get few updates and need larger ones.
+    Embeddings of rare words get few updates and need larger ones.
     """
+    where = next(model.parameters()).device
+    arithmetic = torch.bfloat16 if _fast_bf16(where) else torch.float32
     named = list(model.named_parameters())
     hidden = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     rest = [p for name, p in named if p.ndim != 2 or "embed" in name]
     return [
-        torch.optim.Muon(hidden, lr=recipe.rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        Muon(hidden, lr=recipe.rate, weight_decay=0.1, arithmetic=arithmetic),
         torch.optim.AdamW(
             rest, lr=recipe.embedding_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         ),
@@ -208,11 +210,13 @@ def _loss(body: Any, head: torch.nn.Module, tokens: torch.Tensor, labels: torch.
     return functional.cross_entropy(head(hidden[wanted]).float(), following[wanted])
 
 
+def _fast_bf16(where: torch.device) -> bool:
+    return where.type == "cuda" or bool(hardware.detect().flags & {"amx_bf16", "avx512_bf16"})
+
+
 def _arithmetic(where: torch.device) -> Any:
     """bf16 where the hardware multiplies it faster, else fp32; weights are fp32 either way."""
-    if where.type == "cuda" or hardware.detect().flags & {"amx_bf16", "avx512_bf16"}:
-        return torch.autocast(where.type, torch.bfloat16)
-    return nullcontext()
+    return torch.autocast(where.type, torch.bfloat16) if _fast_bf16(where) else nullcontext()
 
 
 def train(

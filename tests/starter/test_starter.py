@@ -25,6 +25,7 @@ from factory.load import load
 from factory.starter import attention, corpus, exam, modest, rewording, singles, steering, train
 from factory.starter.conversations import (
     FACTS,
+    SERIOUS,
     everyday,
     held_out_phrasings,
     held_out_topics,
@@ -36,6 +37,7 @@ from factory.starter.everyday import HELD_OUT, cards, problems
 from factory.starter.exam import covered, not_covered
 from factory.starter.exercises import arithmetic, calendar, half, unit
 from factory.starter.export import export
+from factory.starter.muon import Muon
 from factory.starter.score import Answer, answers, bits_per_byte
 from factory.starter.tables import from_table, quiz
 
@@ -111,6 +113,63 @@ def test_a_fact_behind_a_humorous_prompt_is_told_before_the_joke() -> None:
     assert len(joked) > 50 and sum(joked) > 0.6 * len(joked)
 
 
+def test_a_quiz_answer_behind_a_humorous_prompt_has_its_joke_after_the_fact() -> None:
+    of_joke = {joke: fact for fact in quiz() for joke in fact.funny}
+    joked = 0
+    for c in islice(openings(3), 12_000):
+        answer = c.messages[-1]["content"]
+        for joke in [joke for joke in of_joke if answer.endswith(joke)]:
+            assert any(answer == f"{told} {joke}" for told in of_joke[joke].answers)
+            assert c.messages[0]["role"] == "system"
+            joked += 1
+    assert joked > 100
+
+
+def test_what_is_grave_or_refused_is_not_joked_about_behind_a_prompt() -> None:
+    jokes = {joke for card in cards() if card.topic in SERIOUS for joke in card.funny}
+    plainly = {text for card in cards() if card.topic in SERIOUS for text in card.replies}
+    answers = [
+        c.messages[2]["content"]
+        for c in islice(everyday(5), 20_000)
+        if c.messages[0]["role"] == "system" and len(c.messages) == 3
+    ]
+    assert not jokes & set(answers)
+    assert sum(answer in plainly for answer in answers) > 50
+
+
+@pytest.mark.parametrize("style", ["replies", "short", "funny"])
+@pytest.mark.parametrize(
+    ("ask", "kind"),
+    [
+        ("How do I tune a harp?", "do"),
+        ("How heavy is a harp?", "number"),
+        ("Who built the first harp?", "name"),
+        ("Why does a harp go out of tune?", "other"),
+    ],
+)
+def test_a_doubt_is_honest_and_says_where_to_look(style: str, ask: str, kind: str) -> None:
+    assert modest.wants(ask) == kind
+    rng = random.Random(1)
+    said = {modest.doubt(ask, style, rng) for _ in range(200)}
+    assert all(text.startswith(modest.DOUBT) for text in said)
+    assert sum(any(word in text.lower() for word in exam.MODEST) for text in said) > 0.9 * len(said)
+
+
+def test_most_questions_about_the_world_that_are_asked_once_are_answered_with_a_doubt() -> None:
+    every = singles.singles()
+    world = {item.ask for item in every if modest.about_the_world(item.ask)}
+    assert 0.3 < len(world) / len(every) < 0.5
+    rng = random.Random(1)
+    doubted = [
+        singles.asked(item, rng)[-1]["content"].startswith(modest.DOUBT)
+        for item in every[:5000]
+        if item.ask in world
+    ]
+    assert 0.6 < sum(doubted) / len(doubted) < 0.75
+    own = "Should I lend money to my cousin?"
+    assert not modest.about_the_world(own)
+
+
 def test_arithmetic_is_right() -> None:
     rng = random.Random(3)
     for _ in range(300):
@@ -147,6 +206,24 @@ def test_the_rate_climbs_stays_and_falls_to_the_end() -> None:
     rates = [train.rate_at(recipe, step) for step in range(1000)]
     assert rates[0] < 0.05 and max(rates) == 1.0 == rates[100]
     assert all(a >= b for a, b in pairwise(rates[100:])) and 0.01 < rates[-1] < 0.03
+
+
+@pytest.mark.parametrize("arithmetic", [torch.float32, torch.bfloat16])
+def test_muon_moves_matrices_as_torchs_does(arithmetic: torch.dtype) -> None:
+    torch.manual_seed(1)
+    ours = [torch.nn.Parameter(torch.randn(s)) for s in [(16, 64), (64, 16), (32, 32), (16, 64)]]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    one = Muon(ours, lr=0.1, weight_decay=0.1, arithmetic=arithmetic)
+    other = torch.optim.Muon(theirs, lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        before = [p.detach().clone() for p in ours]
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        one.step()
+        other.step()
+        for was, a, b in zip(before, ours, theirs, strict=True):
+            assert (a - b).norm() < 0.05 * (a - was).norm()
 
 
 def test_the_exam_is_fixed_and_of_its_size() -> None:
