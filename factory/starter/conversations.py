@@ -98,7 +98,7 @@ def _quiz() -> tuple[Fact, ...]:
 
 
 def _fact(rng: random.Random) -> Fact:
-    return rng.choice(_quiz() if rng.random() < 0.45 else _table())
+    return rng.choice(_quiz() if rng.random() < 0.55 else _table())
 
 
 def _asked(fact: Fact, rng: random.Random) -> str:
@@ -153,8 +153,8 @@ def _said(card: Card, style: str, rng: random.Random) -> str:
 
 
 def _card(style: str, rng: random.Random) -> Card:
-    """A card that is trained on; behind a prompt for jokes, more often one that is no joke."""
-    if style == "funny" and rng.random() < 0.1:
+    """A card that is trained on; behind a prompt more often one that the prompt must not change."""
+    if style and rng.random() < 0.08:
         return rng.choice(_serious_cards())
     return rng.choice(_cards()[0])
 
@@ -252,8 +252,8 @@ def _opening(style: str, rng: random.Random) -> list[Message]:
         answer = _said(card, style or "replies", rng)
     else:
         fact = (
-            _fact(rng) if kind < 0.84
-            else exercises(rng, 1)[0] if kind < 0.89
+            _fact(rng) if kind < 0.86
+            else exercises(rng, 1)[0] if kind < 0.94
             else unknown(rng)
         )  # fmt: skip
         ask = _asked(fact, rng)

@@ -20,7 +20,7 @@ def arithmetic(rng: random.Random) -> Fact:
     """A sum, difference, product or quotient of small numbers."""
     kind = rng.choice(["plus", "minus", "times", "divided by"])
     if kind == "plus":
-        a, b = rng.randint(1, 20), rng.randint(1, 20)
+        a, b = rng.randint(1, 30), rng.randint(1, 30)
         result, sign = a + b, "+"
     elif kind == "minus":
         result, b = rng.randint(0, 20), rng.randint(1, 12)

@@ -214,11 +214,12 @@ FRAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     )),
 )  # fmt: skip
 DOUBT = (
-    "I do not know that.", "I don't know.", "I am not sure.", "Sorry, I don't know that.", "I can't say.",
+    "I do not know that.", "I don't know.", "I am not sure.", "Sorry, I don't know that.",
     "I do not know, I am afraid.", "That is more than I know.", "Honestly, I am not sure.",
     "I am not sure, and I would rather not guess.", "I do not know enough about that.",
-    "I'm sorry, I do not know.", "I cannot tell you that for sure.",
+    "I'm sorry, I do not know.", "I have not learned that.",
 )  # fmt: skip
+"""None says `can't` or `cannot`: those words refuse, and a doubt is no refusal."""
 BECAUSE = (
     "I am a small model and I only know everyday things.", "I was made for simple everyday talk.",
     "I only know small, simple things.", "A wrong answer would not help you.", "My knowledge is small.",
