@@ -181,9 +181,7 @@ def choose(
     )
     pick("warmup", 0.1, "a tenth of the updates, then down to zero along a cosine")
     pick(
-        "strength",
-        "auto",
-        "after training: as far as held-out rows gain more than the base's own answers lose",
+        "strength", "auto", "after training: as held-out rows want and the base's own answers allow"
     )
     longest = max(lengths)
     length = pick(

@@ -1,9 +1,8 @@
-"""How strongly an adapter is applied: as long as held-out rows gain more than plain answers lose.
+"""How strongly an adapter is applied: as strongly as held-out rows want and plain answers allow.
 
 Between a base and what was tuned from it lie weights that keep more of the base and often do as well
-on new rows, or better (WiSE-FT, arXiv 2109.01903). An adapter's line is its own scale. Along it the
-first half brings most of the gain and the second most of the loss. The gate asks for the same two
-things later, of other rows and other questions.
+on new rows, or better (WiSE-FT, arXiv 2109.01903). An adapter's line is its own scale. The gate asks
+for the same two things later, of other rows and other questions.
 """
 
 from __future__ import annotations
@@ -44,11 +43,6 @@ class Tried:
         """Whether the base is still there."""
         return self.drift <= MOST_DRIFT
 
-    @property
-    def cost(self) -> float:
-        """Nats per token that held-out rows need and plain answers lose."""
-        return self.held_out_loss + max(0.0, self.drift)
-
 
 def settle(
     model: Any,
@@ -59,8 +53,8 @@ def settle(
 ) -> list[Tried]:
     """Weaken the adapter to what is wanted, or as far as it should be.
 
-    Of the strengths that leave the base's own answers likely enough, the one with the lowest cost;
-    the weakest if there is none.
+    Of the strengths that leave the base's own answers likely enough, the one with the lowest
+    held-out loss; the weakest if there is none.
 
     Args:
         model: PEFT model with one adapter, in evaluation mode; its `lora_B` are scaled in place.
@@ -86,9 +80,9 @@ def settle(
         found = Tried(strength, _loss(model, held_out), _loss(model, plain) - before)
         tame = [one for one in tried if one.tame]
         tried.append(found)
-        if tame and found.cost >= tame[-1].cost:
+        if tame and found.held_out_loss >= tame[-1].held_out_loss:
             break  # from here on it only comes nearer to the base
-    best = min([one for one in tried if one.tame] or tried[-1:], key=lambda one: one.cost)
+    best = min([one for one in tried if one.tame] or tried[-1:], key=lambda one: one.held_out_loss)
     _scale(model, whole, best.strength)
     return [best, *(one for one in tried if one is not best)]
 

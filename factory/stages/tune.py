@@ -153,4 +153,4 @@ def _strength(tried: Sequence[Tried]) -> str:
     )
 
 
-STAGE = Stage("tune", version=5, makes=Adapter, run=run, continues=True)
+STAGE = Stage("tune", version=6, makes=Adapter, run=run, continues=True)

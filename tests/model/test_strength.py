@@ -1,4 +1,4 @@
-"""The adapter's strength: as long as held-out rows gain more than the base loses, and the base is still there."""
+"""The adapter's strength: as strong as held-out rows want, and the base is still there."""
 
 from __future__ import annotations
 
@@ -84,12 +84,11 @@ def test_an_adapter_that_helps_and_breaks_nothing_stays_as_it_is(base: Base) -> 
         torch.testing.assert_close(after, before[name])
 
 
-def test_of_the_tame_strengths_the_one_that_gains_more_than_the_base_loses(base: Base) -> None:
+def test_of_the_tame_strengths_the_one_with_the_lowest_held_out_loss(base: Base) -> None:
     for seed in range(4):
         found = strength.settle(adapted(base, 1.0, seed), base, held_out(base), ASKED, "auto")
-        tame = [one.held_out_loss + max(0, one.drift) for one in found if one.tame]
+        tame = [one.held_out_loss for one in found if one.tame]
         if tame:
-            assert found[0].tame
-            assert found[0].held_out_loss + max(0, found[0].drift) == min(tame)
+            assert found[0].tame and found[0].held_out_loss == min(tame)
         else:
             assert found[0].strength == min(strength.STEPS)
