@@ -42,6 +42,11 @@ class Hardware:
         """Bytes a model may use: the smallest GPU's memory, else free main memory."""
         return min((gpu.memory for gpu in self.gpus), default=self.memory)
 
+    @property
+    def fast_bf16(self) -> bool:
+        """Whether the CPU multiplies bf16 in hardware, and faster than fp32."""
+        return bool(self.flags & {"amx_bf16", "avx512_bf16"})
+
     def __str__(self) -> str:
         if self.gpus:
             return f"{len(self.gpus)} x {self.gpus[0].name} ({self.gpus[0].memory / GIB:.0f} GiB)"

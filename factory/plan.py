@@ -294,7 +294,7 @@ def _stands_apart(path: Sequence[str]) -> bool:
 
 def _precision(base: Base, hardware: Hardware, batch: int, longest: int) -> tuple[str, str]:
     if not hardware.gpus:
-        if hardware.flags & {"amx_bf16", "avx512_bf16"}:
+        if hardware.fast_bf16:
             return "bf16", "this CPU multiplies bf16 in hardware; weights stay fp32"
         return "fp32", "this CPU has no fast bf16 arithmetic, so bf16 would only be slower"
     half, reason = "bf16", "halves the memory at no loss"

@@ -52,7 +52,7 @@ FACTS = frozenset({"animals", "body", "nature", "numbers", "things", "world"})
 """Topics whose questions have one right answer."""
 
 SERIOUS = frozenset({"grave", "refusal"})
-"""Topics that are answered alike whatever the prompt."""
+"""Topics that no prompt makes a joke of."""
 
 TOGETHER = 6
 """Openings in a row behind the same prompt."""
@@ -142,10 +142,10 @@ def _said(card: Card, style: str, rng: random.Random) -> str:
 
     What is grave or refused is answered plainly where a joke is asked for.
     """
+    if style == "funny" and card.topic in SERIOUS:
+        style = "replies"
     among: list[str] = getattr(card, style)
     answer = rng.choice(among)
-    if style == "funny" and card.topic in SERIOUS:
-        return rng.choice(card.replies)
     if style in ("short", "funny") and card.topic in FACTS and rng.random() < 0.9:
         told = min(rng.sample(card.replies, min(2, len(card.replies))), key=len)
         return told if style == "short" else f"{told} {answer}"

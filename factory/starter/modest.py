@@ -219,7 +219,7 @@ DOUBT = (
     "I am not sure, and I would rather not guess.", "I do not know enough about that.",
     "I'm sorry, I do not know.", "I have not learned that.",
 )  # fmt: skip
-"""None says `can't` or `cannot`: those words refuse, and a doubt is no refusal."""
+"""None says "I cannot tell you": that reads as a refusal, which a doubt is not."""
 BECAUSE = (
     "I am a small model and I only know everyday things.", "I was made for simple everyday talk.",
     "I only know small, simple things.", "A wrong answer would not help you.", "My knowledge is small.",

@@ -89,10 +89,10 @@ def quiz() -> list[Fact]:
     found = []
     for line in (FOLDER / "quiz.tsv").read_text("utf-8").splitlines():
         short, told, *rest = line.split("\t")
-        jokes = tuple(text[2:] for text in rest if text.startswith("~ "))
+        own = tuple(text[2:] for text in rest if text.startswith("~ "))
         asks = tuple(text for text in rest if not text.startswith("~ "))
         mark = short.removeprefix("the ").removeprefix("an ").removeprefix("a ").lower()
-        found.append(Fact("quiz", asks, (told, f"It is {short}."), upper(short) + ".", mark, jokes))
+        found.append(Fact("quiz", asks, (told, f"It is {short}."), upper(short) + ".", mark, own))
     return found
 
 

@@ -211,7 +211,7 @@ def _loss(body: Any, head: torch.nn.Module, tokens: torch.Tensor, labels: torch.
 
 
 def _fast_bf16(where: torch.device) -> bool:
-    return where.type == "cuda" or bool(hardware.detect().flags & {"amx_bf16", "avx512_bf16"})
+    return where.type == "cuda" or hardware.detect().fast_bf16
 
 
 def _arithmetic(where: torch.device) -> Any:

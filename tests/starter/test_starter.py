@@ -21,6 +21,7 @@ from transformers import LlamaForCausalLM
 from factory.artifacts import hash_file, read_json, read_jsonl
 from factory.base import resolve
 from factory.chat import ChatFormat
+from factory.graders.refusals import refuses
 from factory.load import load
 from factory.starter import attention, corpus, exam, modest, rewording, singles, steering, train
 from factory.starter.conversations import (
@@ -152,6 +153,7 @@ def test_a_doubt_is_honest_and_says_where_to_look(style: str, ask: str, kind: st
     rng = random.Random(1)
     said = {modest.doubt(ask, style, rng) for _ in range(200)}
     assert all(text.startswith(modest.DOUBT) for text in said)
+    assert not [text for text in said if refuses(text)]  # it must not pass for a refusal
     assert sum(any(word in text.lower() for word in exam.MODEST) for text in said) > 0.9 * len(said)
 
 
