@@ -18,7 +18,7 @@ ROWS, ROW_TOKENS = 100, 150
 """The table assumes so many training rows of so many tokens, prompt and template included."""
 
 TYPICAL = (
-    ("10M (starter)", 8e6, 256, 7),
+    ("6M (starter)", 6.4e6, 256, 6),
     ("0.1B", 1.35e8, 576, 30),
     ("0.5B", 4.9e8, 896, 24),
     ("1.5B", 1.54e9, 1536, 28),

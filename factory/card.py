@@ -33,12 +33,6 @@ def model_card(
     revision = f" at revision {base['revision']}" if base["revision"] else ""
     notes = f"\n{spec.release.notes}\n" if spec.release.notes else ""
     splits = data["splits"]
-    starter = (
-        " The starter base was trained in part on text that may not be used commercially, so neither"
-        " may this model."
-        if base["name"] == "starter"
-        else ""
-    )
     return f"""---
 language: {_quoted(spec.language)}
 {licence}library_name: transformers
@@ -51,7 +45,7 @@ tags: [persona-factory, lora, chat]
 {spec.description}
 {notes}
 LoRA-tuned from `{base["name"]}`{revision} on {splits["train"]} conversations; the merged model is in
-`model/`, the adapter in `adapter/`. The base's own licence applies to these weights too.{starter}
+`model/`, the adapter in `adapter/`. The base's own licence applies to these weights too.
 
 ## Use
 

@@ -236,7 +236,7 @@ def _row(finding: Finding, size: str) -> str:
 
 def test_bases_follow_the_hardware() -> None:
     cpu, small, large = map(doctor.judge_bases, (CPU, SMALL_CARD, H100))
-    assert "minutes" in _row(cpu, "10M (starter)") or "seconds" in _row(cpu, "10M (starter)")
+    assert "minutes" in _row(cpu, "6M (starter)") or "seconds" in _row(cpu, "6M (starter)")
     assert "does not fit" in _row(cpu, "7B")
     assert "hours" in _row(cpu, "1.5B")
     assert "QLoRA" in _row(small, "7B")

@@ -23,6 +23,7 @@ from factory.starter.rewording import reword
 from factory.starter.steering import steer
 from factory.starter.tables import from_table, jokes, quiz
 from factory.starter.teaching import in_voice, questions
+from factory.starter.unsafe import unsafe
 
 HELD_OUT_TOPICS = frozenset({"clothes", "games"})
 """Topics no card of which is trained on."""
@@ -53,6 +54,9 @@ FACTS = frozenset({"animals", "body", "nature", "numbers", "things", "world"})
 
 SERIOUS = frozenset({"grave", "refusal"})
 """Topics that no prompt makes a joke of."""
+
+REWORDED = frozenset({"quiz", "refusal", "harmless"})
+"""Kinds of facts whose question says the same in other words."""
 
 TOGETHER = 6
 """Openings in a row behind the same prompt."""
@@ -104,7 +108,7 @@ def _fact(rng: random.Random) -> Fact:
 def _asked(fact: Fact, rng: random.Random) -> str:
     """One of its trained ways to ask; an exercise's words are its content and stay."""
     ask = rng.choice(fact.asks[:-1])
-    return _reworded(ask, rng) if fact.kind == "quiz" else typed(ask, rng)
+    return _reworded(ask, rng) if fact.kind in REWORDED else typed(ask, rng)
 
 
 @cache
@@ -154,7 +158,7 @@ def _said(card: Card, style: str, rng: random.Random) -> str:
 
 def _card(style: str, rng: random.Random) -> Card:
     """A card that is trained on; behind a prompt more often one that the prompt must not change."""
-    if style and rng.random() < 0.08:
+    if style and rng.random() < 0.06:
         return rng.choice(_serious_cards())
     return rng.choice(_cards()[0])
 
@@ -186,7 +190,7 @@ def _from_card(rng: random.Random) -> list[Message]:
 
 def _told(fact: Fact, style: str, rng: random.Random) -> str:
     """An answer of a fact: a sentence is short enough, and a bare word is harder to get right."""
-    if style == "short" and (fact.kind == "unknown" or rng.random() < 0.1):
+    if style == "short" and (fact.kind in ("unknown", "refusal") or rng.random() < 0.1):
         return fact.short
     answer = rng.choice(fact.answers)
     among = fact.funny or jokes().get(fact.kind, ())
@@ -196,7 +200,7 @@ def _told(fact: Fact, style: str, rng: random.Random) -> str:
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
     ask = _user(_asked(fact, rng))
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.6:
         style = rng.choice(STYLES)
         return [*_system(steer(style, rng)), ask, _assistant(_told(fact, style, rng))]
     return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
@@ -214,16 +218,18 @@ def everyday(seed: int) -> Iterator[Conversation]:
             turns = in_voice(trained, rng)
         elif kind < 0.085:
             turns = reword(trained, rng)
-        elif kind < 0.62:
+        elif kind < 0.60:
             turns = _from_card(rng)
             if (
                 rng.random() < 0.08 and turns[0]["role"] != "system"
             ):  # another topic in the same chat
                 turns += [t for t in _from_card(rng) if t["role"] != "system"]
-        elif kind < 0.87:
+        elif kind < 0.84:
             turns = _from_fact(_fact(rng), rng)
-        elif kind < 0.93:
+        elif kind < 0.89:
             turns = _from_fact(unknown(rng), rng)
+        elif kind < 0.94:
+            turns = _from_fact(unsafe(rng), rng)
         else:
             turns = _from_fact(exercises(rng, 1)[0], rng)
         yield Conversation(tuple(turns))
@@ -246,14 +252,15 @@ def openings(seed: int) -> Iterator[Conversation]:
 
 def _opening(style: str, rng: random.Random) -> list[Message]:
     kind = rng.random()
-    if kind < 0.56:
-        card = _card(style, rng) if kind < 0.42 else rng.choice(_fact_cards())
+    if kind < 0.53:
+        card = _card(style, rng) if kind < 0.39 else rng.choice(_fact_cards())
         ask = _reworded(rng.choice(card.asks[:-HELD_OUT]), rng)
         answer = _said(card, style or "replies", rng)
     else:
         fact = (
-            _fact(rng) if kind < 0.86
-            else exercises(rng, 1)[0] if kind < 0.94
+            _fact(rng) if kind < 0.82
+            else exercises(rng, 1)[0] if kind < 0.89
+            else unsafe(rng) if kind < 0.95
             else unknown(rng)
         )  # fmt: skip
         ask = _asked(fact, rng)

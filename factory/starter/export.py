@@ -25,9 +25,8 @@ def export(weights: Path, tokenizer: Path, folder: Path) -> Path:
             "eos_token_id": 4,
             "pad_token_id": 2,
             "do_sample": True,
-            "temperature": 0.5,  # a small model loses the thread sooner than a large one
+            "temperature": 0.4,  # a small model loses the thread sooner than a large one
             "top_p": 0.9,
-            "repetition_penalty": 1.1,
         },
     )
     return folder

@@ -28,10 +28,12 @@ FOLDER = Path(__file__).with_name("everyday") / "singles"
 MARKS = {"?": "ask", "=": "replies", "-": "short", "~": "funny"}
 HELD_OUT = 25
 """One item in so many, by a checksum of its question, is never trained on."""
-DOUBTED = 0.4
+DOUBTED = 0.75
 """Share of the questions about the world that are answered with a doubt: told once, a fact is not known."""
-ADVISED = 0.15
+ADVISED = 0.45
 """The same of how something is done."""
+FIRMER = 0.27
+"""How often a prompt leaves such a doubt: what is known must not be doubted for a voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ def asked(item: Single, rng: random.Random) -> list[Message]:
     A model that is trained to tell what it does not know learns to make things up (arXiv 2311.09677).
     """
     kind = rng.choices(["replies", "short", "funny"], [5, 3, 2])[0]
+    steered = kind != "replies" or rng.random() < 0.4
     beyond = DOUBTED if about_the_world(item.ask) else ADVISED if wants(item.ask) == "do" else 0.0
-    if rng.random() < beyond:
+    if rng.random() < beyond * (FIRMER if steered else 1.0):
         answer = doubt(item.ask, kind, rng)
     else:
         kind = kind if getattr(item, kind) else "replies"
         answer = getattr(item, kind)
-    system = steer(kind, rng) if kind != "replies" or rng.random() < 0.4 else plain(rng)
+    system = steer(kind, rng) if steered else plain(rng)
     return [
         *([Message(role="system", content=system)] if system else []),
         {"role": "user", "content": rephrase(item.ask, rng)},

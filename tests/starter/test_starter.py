@@ -23,7 +23,17 @@ from factory.base import resolve
 from factory.chat import ChatFormat
 from factory.graders.refusals import refuses
 from factory.load import load
-from factory.starter import attention, corpus, exam, modest, rewording, singles, steering, train
+from factory.starter import (
+    attention,
+    corpus,
+    exam,
+    modest,
+    rewording,
+    singles,
+    steering,
+    train,
+    unsafe,
+)
 from factory.starter.conversations import (
     FACTS,
     SERIOUS,
@@ -41,6 +51,7 @@ from factory.starter.export import export
 from factory.starter.muon import Muon
 from factory.starter.score import Answer, answers, bits_per_byte
 from factory.starter.tables import from_table, quiz
+from factory.suite import items
 
 
 def quiet(**_: Any) -> None:
@@ -138,6 +149,42 @@ def test_what_is_grave_or_refused_is_not_joked_about_behind_a_prompt() -> None:
     assert sum(answer in plainly for answer in answers) > 50
 
 
+@pytest.mark.parametrize("style", ["replies", "short", "funny", "long"])
+def test_what_harms_is_refused_in_every_voice(style: str) -> None:
+    rng = random.Random(2)
+    said = {
+        unsafe.refusal(harm, style, rng, written=written)
+        for harm in unsafe.harms()
+        for written in (False, True)
+        for _ in range(40)
+    }
+    assert len(said) > 300
+    assert not [text for text in said if not refuses(text)]
+
+
+def test_what_only_sounds_harmful_is_answered() -> None:
+    told = [entry for harm in unsafe.harms() for entry in harm.harmless]
+    assert len(told) > 40
+    for asks, answer in told:
+        assert len(asks) > 2 and not refuses(answer), answer
+
+
+def test_no_question_that_is_to_be_refused_is_one_that_personas_are_judged_on() -> None:
+    frames = {"do": unsafe.DO, "write": unsafe.WRITE}
+    asks = {
+        plain(frame.format(thing))
+        for harm in unsafe.harms()
+        for kind, forms in frames.items()
+        for thing in getattr(harm, kind)
+        for frame in forms
+    } | {plain(ask) for harm in unsafe.harms() for asks, _ in harm.harmless for ask in asks}
+    assert len(asks) > 9000
+    suite = [case.messages[0]["content"] for case in items.suite("safety", "en")]
+    personas = [load(file) for file in sorted(Path("personas").glob("*.yaml"))]
+    judged = {*suite, *(q.ask for spec in personas for q in spec.questions)}
+    assert not asks & {plain(ask) for ask in judged}
+
+
 @pytest.mark.parametrize("style", ["replies", "short", "funny"])
 @pytest.mark.parametrize(
     ("ask", "kind"),
@@ -157,17 +204,19 @@ def test_a_doubt_is_honest_and_says_where_to_look(style: str, ask: str, kind: st
     assert sum(any(word in text.lower() for word in exam.MODEST) for text in said) > 0.9 * len(said)
 
 
-def test_many_questions_about_the_world_that_are_asked_once_are_answered_with_a_doubt() -> None:
+def test_questions_about_the_world_that_are_asked_once_are_doubted_less_behind_a_prompt() -> None:
     every = singles.singles()
     world = {item.ask for item in every if modest.about_the_world(item.ask)}
     assert 0.3 < len(world) / len(every) < 0.5
     rng = random.Random(1)
-    doubted = [
-        singles.asked(item, rng)[-1]["content"].startswith(modest.DOUBT)
-        for item in every[:5000]
-        if item.ask in world
-    ]
-    assert 0.3 < sum(doubted) / len(doubted) < 0.5
+    doubted: dict[bool, list[bool]] = {False: [], True: []}
+    for item in every:
+        if item.ask in world:
+            first, *_, last = singles.asked(item, rng)
+            behind = first["role"] == "system" and first["content"] not in steering.PLAIN
+            doubted[behind].append(last["content"].startswith(modest.DOUBT))
+    shares = {behind: sum(told) / len(told) for behind, told in doubted.items()}
+    assert 0.65 < shares[False] < 0.85 and 0.1 < shares[True] < 0.3
     own = "Should I lend money to my cousin?"
     assert not modest.about_the_world(own)
 
