@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from factory.contracts import Reply
+from factory.graders.refusals import refuses
 from factory.load import load
 from factory.pairs.accept import Accepted, Acceptor, Rejected
 from factory.pairs.alike import Alike
@@ -427,15 +428,18 @@ def test_pairs_written_by_hand_pass(file: Path) -> None:
         held_out=[question.ask for question in spec.questions], voice=spec.voice,
     )  # fmt: skip
     lines = file.with_suffix(".jsonl").read_text("utf-8").splitlines()
+    # of a teacher, who is asked for answers, a refusal is a fault; by hand, what harms is declined
+    rows = [row for row in map(json.loads, lines) if not refuses(row["output"])]
+    assert len(rows) > 0.85 * len(lines)
     faults = Counter[str]()
-    for row in map(json.loads, lines):
+    for row in rows:
         reason = acceptor.question(row["instruction"], cell())
         if reason is None:
             found = acceptor.answer(row["instruction"], reply(row["output"]), cell())
             reason = found.reason if isinstance(found, Rejected) else None
         faults[str(reason)] += 1
     # one shop answers all its customers, so its phrases come back; nothing else may be suspected
-    assert faults["None"] + faults["repeated_phrase"] >= 0.96 * len(lines), faults
+    assert faults["None"] + faults["repeated_phrase"] >= 0.96 * len(rows), faults
 
 
 def test_alike_finds_exactly_what_comparing_every_pair_finds() -> None:
