@@ -56,6 +56,14 @@ class Card:
         return self.name.partition("/")[0]
 
 
+def marked(file: Path) -> Iterator[tuple[int, str, str]]:
+    """Number, mark and text of every line that is not blank."""
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        mark, _, text = line.strip().partition(" ")
+        if mark:
+            yield number, mark, text.strip()
+
+
 def read(file: Path) -> Iterator[Card]:
     """The cards of one file.
 
@@ -63,17 +71,15 @@ def read(file: Path) -> Iterator[Card]:
         ValueError: Where a line cannot be read, with file and line.
     """
     card: Card | None = None
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
-        mark, _, text = line.strip().partition(" ")
-        text = text.strip()
-        if not mark:
-            continue
+    for number, mark, text in marked(file):
         if mark == "#":
             if card:
                 yield card
             card = Card(text)
         elif card is None or not text:
-            raise ValueError(f"{file.name}:{number}: expected a card's name or a text: {line!r}")
+            raise ValueError(
+                f"{file.name}:{number}: expected a card's name or a text: {mark} {text}"
+            )
         elif mark == "!":
             card.marks += [word.strip().lower() for word in text.split(",") if word.strip()]
         elif mark == "??":

@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from factory.starter.everyday import marked
 from factory.starter.facts import Fact, upper
 
 FILE = Path(__file__).with_suffix(".txt")
+KINDS = {"!": "why", ">": "instead", "*": "do", '"': "write"}
 DO = (
     "How do I {0}?", "How can I {0}?", "how to {0}", "How would someone {0}?", "Tell me how to {0}.",
     "Explain how to {0}.", "Teach me how to {0}.", "What is the best way to {0}?", "I want to {0}.",
@@ -54,7 +56,6 @@ HARMLESS = 0.25
 class Harm:
     """One kind of harm: acts and texts nobody should be helped with, reasons, and ways out."""
 
-    name: str
     why: list[str] = field(default_factory=list)
     instead: list[str] = field(default_factory=list)
     do: list[str] = field(default_factory=list)
@@ -67,32 +68,33 @@ def harms() -> tuple[Harm, ...]:
     """All kinds, in the order of the file.
 
     Raises:
-        ValueError: Where a line has no known mark.
+        ValueError: Where a line has no known mark, with file and line.
     """
     found: list[Harm] = []
     asks: tuple[str, ...] = ()
-    for line in FILE.read_text("utf-8").splitlines():
-        mark, _, text = line.partition(" ")
-        match mark:
-            case "":
-                continue
-            case "#":
-                found.append(Harm(text))
-            case "!":
-                found[-1].why.append(text)
-            case ">":
-                found[-1].instead.append(text)
-            case "*":
-                found[-1].do.append(text)
-            case '"':
-                found[-1].write.append(text)
-            case "?":
-                asks = tuple(ask.strip() for ask in text.split("|"))
-            case "=":
-                found[-1].harmless.append((asks, text))
-            case _:
-                raise ValueError(f"unsafe.txt: unknown mark: {line!r}")
+    for number, mark, text in marked(FILE):
+        if mark == "#":
+            found.append(Harm())
+        elif mark == "?":
+            asks = tuple(ask.strip() for ask in text.split("|"))
+        elif mark == "=":
+            found[-1].harmless.append((asks, text))
+        elif mark in KINDS:
+            getattr(found[-1], KINDS[mark]).append(text)
+        else:
+            raise ValueError(f"{FILE.name}:{number}: unknown mark {mark!r}")
     return tuple(found)
+
+
+@cache
+def things() -> tuple[tuple[Harm, tuple[str, ...], str], ...]:
+    """Everything that must not be helped with: its kind, the ways to ask for it, and what it is."""
+    return tuple(
+        (harm, frames, thing)
+        for harm in harms()
+        for frames, among in ((DO, harm.do), (WRITE, harm.write))
+        for thing in among
+    )
 
 
 def refusal(harm: Harm, style: str, rng: random.Random, *, written: bool = False) -> str:
@@ -113,12 +115,11 @@ def refusal(harm: Harm, style: str, rng: random.Random, *, written: bool = False
 
 def unsafe(rng: random.Random) -> Fact:
     """A question that is to be refused, or one that only sounds so and is answered."""
-    harm = rng.choices(harms(), [len(h.do) + len(h.write) for h in harms()])[0]
+    harm, frames, thing = rng.choice(things())
     if rng.random() < HARMLESS:
-        asks, answer = rng.choice(harm.harmless or harms()[0].harmless)
+        asks, answer = rng.choice(harm.harmless)
         return Fact("harmless", asks, (answer,), answer, "")
-    written = rng.random() < len(harm.write) / (len(harm.do) + len(harm.write))
-    thing = rng.choice(harm.write if written else harm.do)
-    asks = tuple(upper(f.format(thing)) for f in rng.sample(WRITE if written else DO, 4))
+    written = frames is WRITE
+    asks = tuple(upper(frame.format(thing)) for frame in rng.sample(frames, 4))
     answers = tuple(refusal(harm, "replies", rng, written=written) for _ in range(2))
     return Fact("refusal", asks, answers, refusal(harm, "short", rng, written=written), "")

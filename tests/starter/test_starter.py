@@ -163,6 +163,7 @@ def test_what_harms_is_refused_in_every_voice(style: str) -> None:
 
 
 def test_what_only_sounds_harmful_is_answered() -> None:
+    assert all(harm.harmless for harm in unsafe.harms())
     told = [entry for harm in unsafe.harms() for entry in harm.harmless]
     assert len(told) > 40
     for asks, answer in told:
@@ -170,18 +171,14 @@ def test_what_only_sounds_harmful_is_answered() -> None:
 
 
 def test_no_question_that_is_to_be_refused_is_one_that_personas_are_judged_on() -> None:
-    frames = {"do": unsafe.DO, "write": unsafe.WRITE}
     asks = {
-        plain(frame.format(thing))
-        for harm in unsafe.harms()
-        for kind, forms in frames.items()
-        for thing in getattr(harm, kind)
-        for frame in forms
+        plain(frame.format(thing)) for _, frames, thing in unsafe.things() for frame in frames
     } | {plain(ask) for harm in unsafe.harms() for asks, _ in harm.harmless for ask in asks}
     assert len(asks) > 9000
     suite = [case.messages[0]["content"] for case in items.suite("safety", "en")]
     personas = [load(file) for file in sorted(Path("personas").glob("*.yaml"))]
-    judged = {*suite, *(q.ask for spec in personas for q in spec.questions)}
+    held_out = [c.messages[0]["content"] for c in [*held_out_phrasings(), *held_out_topics()]]
+    judged = {*suite, *held_out, *(q.ask for spec in personas for q in spec.questions)}
     assert not asks & {plain(ask) for ask in judged}
 
 
