@@ -224,9 +224,9 @@ def everyday(seed: int) -> Iterator[Conversation]:
                 rng.random() < 0.08 and turns[0]["role"] != "system"
             ):  # another topic in the same chat
                 turns += [t for t in _from_card(rng) if t["role"] != "system"]
-        elif kind < 0.84:
+        elif kind < 0.83:
             turns = _from_fact(_fact(rng), rng)
-        elif kind < 0.89:
+        elif kind < 0.87:
             turns = _from_fact(unknown(rng), rng)
         elif kind < 0.94:
             turns = _from_fact(unsafe(rng), rng)
@@ -258,9 +258,9 @@ def _opening(style: str, rng: random.Random) -> list[Message]:
         answer = _said(card, style or "replies", rng)
     else:
         fact = (
-            _fact(rng) if kind < 0.82
-            else exercises(rng, 1)[0] if kind < 0.89
-            else unsafe(rng) if kind < 0.95
+            _fact(rng) if kind < 0.81
+            else exercises(rng, 1)[0] if kind < 0.88
+            else unsafe(rng) if kind < 0.96
             else unknown(rng)
         )  # fmt: skip
         ask = _asked(fact, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -23,6 +24,8 @@ CONVERSATIONS = 200_000
 """Everyday conversations, and as many openings, that are written without a GPU."""
 OPENING = 10
 """Tokens of an answer that an opening shows."""
+WHOLE = 0.3
+"""Share of the openings that show the whole answer after all: a joke comes late and must hold to its end."""
 SINGLES = 4
 """Times a question that is asked once is written, each time as somebody else would type it."""
 
@@ -130,10 +133,12 @@ def prepare(
             yield row.input_ids, [bool(on) for on in row.loss_mask]
 
     def opened(told: Iterable[Sequence[Message]]) -> Iterator[tuple[list[int], list[bool]]]:
+        rng = random.Random(1)
         for prompt, alike in groupby(told, _prompt):
             rows = []
+            whole = rng.random() < WHOLE
             for ids, answer in own(alike):
-                end = answer.index(True) + OPENING
+                end = len(ids) if whole else answer.index(True) + OPENING
                 rows.append((ids[:end], answer[:end]))
             yield from [together(rows)] if prompt else rows
 

@@ -345,20 +345,22 @@ def tokens(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_an_opening_ends_after_the_first_words_of_its_answer(tokens: Path) -> None:
+def test_an_opening_ends_after_the_first_words_of_its_answer_or_with_it(tokens: Path) -> None:
     ids, answer, starts = (
         np.load(tokens / f"openings.{kind}.npy") for kind in ("ids", "answer", "starts")
     )
-    found = 0
+    found, whole = 0, 0
     for begin, end in pairwise([*starts, len(ids)]):
         assert ids[begin] == attention.BEGIN
         cuts = [begin, *(begin + np.flatnonzero(ids[begin:end] == attention.BESIDE)), end]
         for one, following in list(pairwise(cuts))[len(cuts) > 2 :]:  # the prompt holds no answer
             told = answer[one:following].tolist()
             first = told.index(1)
-            assert 0 < len(told) - first <= OPENING and all(told[first:])
-            found += 1
+            ended = ids[following - 1] == train.LAST_CONTROL
+            assert all(told[first:]) and (ended or len(told) - first == OPENING)
+            found, whole = found + 1, whole + (ended and len(told) - first > OPENING)
     assert found == 300
+    assert 0.1 < whole / found < 0.5
     assert len(starts) < 200  # most stand behind the same prompt
 
 
@@ -463,6 +465,21 @@ def test_a_run_that_begins_with_a_model_leaves_language_out_and_keeps_its_tokeni
         torch.testing.assert_close(new[name], tensor.float(), rtol=0.05, atol=0.02)
 
 
+def test_words_of_a_question_are_hidden_and_none_of_what_is_learned(tokens: Path) -> None:
+    sources = {name: Source(tokens, name) for name in train.SOURCES}
+    ids, _ = train.batch(RECIPE, sources, 0)
+    assert not (ids == train.UNKNOWN).any()  # language comes first
+    clear = replace(RECIPE, hidden_share=0.0)
+    for step in range(RECIPE.updates // 2, RECIPE.updates):
+        ids, labels = train.batch(RECIPE, sources, step)
+        whole, learned = train.batch(clear, sources, step)
+        hidden = ids == train.UNKNOWN
+        assert 0.01 < hidden.float().mean() < 0.1
+        assert not hidden.any(1).all()  # some windows stay as they are
+        assert torch.equal(ids[~hidden], whole[~hidden]) and torch.equal(labels, learned)
+        assert (labels[hidden] == -100).all() and (whole[hidden] > train.LAST_CONTROL).all()
+
+
 def last_loss(model: Any, tokens: Path) -> float:
     """Of the last update's texts: those of two updates differ too much to be compared."""
     model.set_attn_implementation(attention.NAME)
@@ -495,6 +512,10 @@ def test_a_killed_training_ends_with_the_same_weights(
         train.train(RECIPE, tokens, tmp_path / "killed", later, compiled=False)
     again = train.train(RECIPE, tokens, tmp_path / "killed", quiet, compiled=False)
     assert hash_file(again / "model.safetensors") == hash_file(whole / "model.safetensors")
+    kept, ships = load_file(tmp_path / "whole" / "checkpoint.safetensors"), load_file(again / "model.safetensors")
+    for name, tensor in ships.items():
+        assert torch.equal(tensor, kept[f"mean.{name}"])
+        assert not torch.equal(tensor, kept[f"model.{name}"])
     losses = [entry["loss"] for entry in read_jsonl(tmp_path / "whole" / "log.jsonl")]
     assert len(losses) == RECIPE.updates // 10
     trained = LlamaForCausalLM.from_pretrained(again)
