@@ -21,8 +21,13 @@ from factory.model.score import generate, token_log_likelihoods
 STEPS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1)
 """Strengths that are tried, in this order."""
 
-MOST_DRIFT = 0.4
-"""Nats per token that the base's own answers may become less likely; the gate allows half as much again."""
+MOST_DRIFT = 0.2
+"""Nats per token that the base's own answers may become less likely; the gate allows three times as much.
+
+Measured with `humorous` on the starter: at 0.4, 5 of 120 of the base's greedy answers behind the persona's
+prompt stayed word for word, at 0.2 61, and the persona passed the gate. The held-out loss was higher for it,
+0.03 to 0.33 nats over its lowest for the four English personas.
+"""
 
 PLAIN_TOKENS = 96
 """Longest plain answer of the base, in tokens."""

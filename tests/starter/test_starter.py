@@ -469,15 +469,17 @@ def test_words_of_a_question_are_hidden_and_none_of_what_is_learned(tokens: Path
     sources = {name: Source(tokens, name) for name in train.SOURCES}
     ids, _ = train.batch(RECIPE, sources, 0)
     assert not (ids == train.UNKNOWN).any()  # language comes first
-    clear = replace(RECIPE, hidden_share=0.0)
+    clear, touched, shares = replace(RECIPE, hidden_share=0.0), [], []
     for step in range(RECIPE.updates // 2, RECIPE.updates):
         ids, labels = train.batch(RECIPE, sources, step)
         whole, learned = train.batch(clear, sources, step)
         hidden = ids == train.UNKNOWN
-        assert 0.01 < hidden.float().mean() < 0.1
-        assert not hidden.any(1).all()  # some windows stay as they are
+        touched += hidden.any(1).tolist()
+        shares += hidden.float().mean(1).tolist()
         assert torch.equal(ids[~hidden], whole[~hidden]) and torch.equal(labels, learned)
         assert (labels[hidden] == -100).all() and (whole[hidden] > train.LAST_CONTROL).all()
+    assert 0.3 < sum(touched) / len(touched) < 0.7  # every second window stays as it is
+    assert 0.01 < sum(shares) / len(shares) < 0.1
 
 
 def last_loss(model: Any, tokens: Path) -> float:
@@ -512,7 +514,10 @@ def test_a_killed_training_ends_with_the_same_weights(
         train.train(RECIPE, tokens, tmp_path / "killed", later, compiled=False)
     again = train.train(RECIPE, tokens, tmp_path / "killed", quiet, compiled=False)
     assert hash_file(again / "model.safetensors") == hash_file(whole / "model.safetensors")
-    kept, ships = load_file(tmp_path / "whole" / "checkpoint.safetensors"), load_file(again / "model.safetensors")
+    kept, ships = (
+        load_file(tmp_path / "whole" / "checkpoint.safetensors"),
+        load_file(again / "model.safetensors"),
+    )
     for name, tensor in ships.items():
         assert torch.equal(tensor, kept[f"mean.{name}"])
         assert not torch.equal(tensor, kept[f"model.{name}"])
