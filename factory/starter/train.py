@@ -200,7 +200,7 @@ def _save(
     optimizers: list[torch.optim.Optimizer],
     step: int,
 ) -> None:
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for averaged, (name, parameter) in zip(mean, model.named_parameters(), strict=True):
         tensors |= {f"model.{name}": parameter.detach().cpu(), f"mean.{name}": averaged.cpu()}
         for optimizer in optimizers:
