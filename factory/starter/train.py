@@ -158,13 +158,13 @@ def batch(
         window, answer = sources[name].windows(generator, count, width)
         ids.append(window)
         marks.append(answer if part.answers else np.ones_like(answer))
-    tokens = torch.from_numpy(np.concatenate(ids))
+    tokens, learned = torch.from_numpy(np.concatenate(ids)), np.concatenate(marks) != 0
     if part.answers:
         hidden = generator.random(tokens.shape) < recipe.hidden_share
         hidden &= generator.random((len(tokens), 1)) < 0.5
-        hidden &= np.concatenate(marks) == 0
+        hidden &= ~learned
         tokens[torch.from_numpy(hidden) & (tokens > LAST_CONTROL)] = UNKNOWN
-    wanted = torch.from_numpy(np.concatenate(marks)).bool() & (tokens != attention.BESIDE)
+    wanted = torch.from_numpy(learned) & (tokens != attention.BESIDE)
     return tokens, tokens.masked_fill(~wanted, -100)
 
 
