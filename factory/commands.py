@@ -125,9 +125,10 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
         console.print("hyperparameters are chosen once the pairs are written", markup=False)
         return
     data = dataset(partial(_made, store), spec, base, files, load_review(home(), spec.name))
-    chosen = tune.plan_for(spec.tune, base, data, prompt)
+    heard = tune.inputs(spec)
+    chosen = tune.plan_for(spec.tune, base, data, prompt, heard["asks"])
     console.print(plan_table(chosen.entries()))
-    inputs = {"data": data, "base": base, "prompt": prompt, "random_seed": spec.random_seed}
+    inputs = {"data": data, "base": base, "prompt": prompt, **heard}
     done = store.find(tune.STAGE, store.key(tune.STAGE, spec.tune, inputs))
     console.print(
         f"{chosen.updates} updates on {detect()}: about {duration(chosen.seconds)} and"

@@ -29,6 +29,17 @@ def examples(base: Base, rows: Sequence[Row], prompt: str) -> list[Example]:
     return found
 
 
+def plain(base: Base, text: str) -> Example:
+    """A text without any template, behind the token the tokenizer begins texts with; all of it is scored.
+
+    Without such a token the text's own first one has nothing before it and is not scored.
+    """
+    ids = base.format.encode(text)
+    begun = list(base.format.tokenizer.encode(text).ids)
+    ids = begun if begun[1:] == ids else ids
+    return Example(ids, [0] + [1] * (len(ids) - 1), 0)
+
+
 def probe_prompts(base: Base, data: Dataset, prompt: str, count: int) -> list[list[Message]]:
     """Conversations up to a user's question, from rows that were not trained on where there are any."""
     rows = [*data.split("test"), *data.split("validation"), *data.split("train")]

@@ -58,7 +58,7 @@ def story(run: Run, spec: Spec, base: Base, files: Sequence[DataFile]) -> None:
 
     data = dataset(run.do, spec, base, files, review.load(run.store.root, spec.name))
     adapter = run.do(
-        tune.STAGE, spec.tune, data=data, base=base, prompt=prompt, random_seed=spec.random_seed
+        tune.STAGE, spec.tune, data=data, base=base, prompt=prompt, **tune.inputs(spec)
     )
     engines = merge.availability(spec.merge.engines)
     model = run.do(

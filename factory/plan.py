@@ -53,6 +53,10 @@ RATE_BAND = (5e-5, 1e-3)
 CPU_FLOPS_PER_CORE = {"amx_bf16": 1.5e11, "avx512_bf16": 6e10, "avx512f": 4e10, "avx2": 2.5e10}
 """Sustained multiply-add FLOP/s of a training step, per core; measured orders of magnitude."""
 
+FORGETFUL = 100e6
+"""Weights below which a base forgets what it knows within a hundred updates, measured at 6M: the own
+answers it rehearses meanwhile keep more of it (SA-SFT, arXiv 2602.20162)."""
+
 GPU_FLOPS = 4e13
 """Sustained FLOP/s of LoRA steps on one data-centre GPU at small batch; an order of magnitude."""
 
@@ -90,7 +94,12 @@ class Plan:
 
 
 def choose(
-    tune: Tune, base: Base, lengths: Sequence[int], validation_rows: int, hardware: Hardware
+    tune: Tune,
+    base: Base,
+    lengths: Sequence[int],
+    validation_rows: int,
+    hardware: Hardware,
+    questions: int = 0,
 ) -> Plan:
     """Resolve every hyperparameter.
 
@@ -100,6 +109,7 @@ def choose(
         lengths: Tokens of every training row.
         validation_rows: Rows that watch for overfitting.
         hardware: Where it will run.
+        questions: Everyday questions there are for a rehearsal, in the persona's language.
 
     Raises:
         UsageError: If there is no row to train on, a target is not a layer of this base, or the
@@ -154,13 +164,31 @@ def choose(
             )
     pick("targets", *_targets(base))
 
+    small = base.parameters < FORGETFUL
+    rehearsal = pick(
+        "rehearsal",
+        min(rows, questions) if small else 0,
+        "a base this small forgets less while it rehearses its own answers, a row of each for each row"
+        if small and questions
+        else "there are no questions for a rehearsal in this language"
+        if small
+        else "a base of this size keeps what it knows",
+    )
+    if rehearsal > questions:
+        raise UsageError(
+            "there are not so many questions for a rehearsal in the persona's language",
+            where="tune.rehearsal",
+            got=rehearsal,
+            allowed=f"at most {questions}",
+        )
+
     batch = pick(
         "batch_size",
         4 if rows < 80 else 8,
         "small batches suit LoRA and small data",
         _band("batch_size", tune.batch_size, 1, 32, "", "fewer updates: often under-trained"),
     )
-    per_epoch = math.ceil(rows / batch)
+    per_epoch = math.ceil((rows + rehearsal) / batch)
     wanted = min(max(round(0.75 * rows), 60), 120)
     epochs = pick(
         "epochs",
@@ -225,7 +253,7 @@ def choose(
             allowed=f"{hardware.budget / GIB:.1f} GiB ({hardware})",
             hint="choose a smaller base, or a machine with more memory",
         )
-    tokens = sum(lengths) * epochs
+    tokens = sum(lengths) * (1 + rehearsal / rows) * epochs
     seconds = 5 + 4 * base.parameters * tokens / _flops(hardware) + 0.05 * updates
     return Plan(tuple(picked.values()), updates, seconds, memory)
 

@@ -154,6 +154,8 @@ class Tune(Section):
     """Share of the updates during which the learning rate climbs."""
     strength: float | None = Field(default=None, gt=0, le=1)
     """Share of the adapter that is applied; less keeps more of the base."""
+    rehearsal: int | None = Field(default=None, ge=0, le=128)
+    """Own answers of the base mixed in, which keeps what it knows; usual: one a row for a tiny base."""
     precision: Literal["fp32", "bf16", "fp16", "qlora"] | None = None
     """Arithmetic of the frozen base; adapters are always trained in fp32."""
     max_length: int | None = Field(default=None, ge=16)

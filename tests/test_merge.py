@@ -17,6 +17,8 @@ from factory.store import Stage, Store
 from tests.personas import rows
 
 PROMPT = "Short answers."
+HEARD = {"rules": (), "asks": (), "prose": (), "random_seed": 1}
+"""What `tune` hears of a persona."""
 
 
 def quiet(**_: Any) -> None:
@@ -52,7 +54,7 @@ def trained(
         store, base = Store(tmp_path_factory.mktemp("store")), resolve(str(tiny_llama))
         data = dataset(store)
         config = Tune(epochs=4, learning_rate=0.02, report_to=())
-        inputs = {"data": data, "base": base, "prompt": PROMPT, "random_seed": 1}
+        inputs = {"data": data, "base": base, "prompt": PROMPT, **HEARD}
         return store, base, data, store.make(tune.STAGE, "a", config, inputs, quiet)
 
 

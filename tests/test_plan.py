@@ -235,3 +235,26 @@ def test_more_data_takes_longer_and_longer_rows_more_memory() -> None:
     assert long.seconds > short.seconds
     assert long.memory > short.memory
     assert long["max_length"] >= 600
+
+
+def rehearsing(wanted: int | None = None, base: Any = TINY, questions: int = 128) -> Any:
+    return choose(Tune(rehearsal=wanted), base, [60] * 100, 12, LAPTOP, questions)
+
+
+def test_a_tiny_base_rehearses_a_row_for_each_row_and_a_larger_one_none() -> None:
+    assert rehearsing()["rehearsal"] == 100
+    assert rehearsing(questions=40)["rehearsal"] == 40
+    assert rehearsing(questions=0)["rehearsal"] == 0  # a language without texts
+    assert rehearsing(base=Described(0.5, 896, 24))["rehearsal"] == 0
+    assert rehearsing(30)["rehearsal"] == 30
+
+
+def test_a_rehearsal_does_not_multiply_the_updates() -> None:
+    assert rehearsing()["epochs"] < rehearsing(0)["epochs"]
+    assert 60 <= rehearsing().updates <= 135
+
+
+def test_more_is_rehearsed_than_can_be_asked() -> None:
+    with pytest.raises(UsageError, match="not so many questions") as caught:
+        rehearsing(41, questions=40)
+    assert caught.value.where == "tune.rehearsal"

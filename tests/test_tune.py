@@ -10,18 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from factory.artifacts import Adapter, hash_file, write_json
+from factory import rehearsal
+from factory.artifacts import Adapter, Dataset, hash_file, read_jsonl, write_json, write_jsonl
 from factory.base import resolve
-from factory.spec import Tune
+from factory.errors import UsageError
+from factory.model.sampling import Sampling
+from factory.model.subject import Subject
+from factory.spec import MaxWords, Tune
 from factory.stages import tune
-from factory.store import Store
-from tests.test_merge import PROMPT, dataset, quiet
+from factory.store import Stage, Store
+from tests.test_merge import HEARD, PROMPT, dataset, quiet
 
 
 def trained(store: Store, base: Path, config: Tune) -> Adapter:
-    inputs = {
-        "data": dataset(store), "base": resolve(str(base)), "prompt": PROMPT, "random_seed": 1,
-    }  # fmt: skip
+    inputs = {"data": dataset(store), "base": resolve(str(base)), "prompt": PROMPT, **HEARD}
     return store.make(tune.STAGE, "a", config, inputs, quiet)
 
 
@@ -118,3 +120,51 @@ def test_an_adapter_is_kept_in_fp32_where_its_base_is_merged_in_less(
     adapter = trained(Store(tmp_path), tiny_llama, config)
     kept = load_file(adapter.weights / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
+
+
+def test_a_base_rehearses_its_own_answers_that_keep_the_rules_and_a_kill_asks_for_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, base = Store(tmp_path), resolve("starter")
+    config = Tune(epochs=1, rehearsal=12, report_to=())
+    inputs = {"data": dataset(store), "base": base, "prompt": PROMPT, **HEARD}
+    inputs |= {"rules": (MaxWords(max_words=12),), "asks": rehearsal.asks("en")}
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("factory.model.lora.train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.make(tune.STAGE, "a", config, inputs, quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr("factory.model.rehearse.own_answers", killed)
+        adapter = store.make(tune.STAGE, "a", config, inputs, quiet)
+    own = list(read_jsonl(adapter.path / "rehearsal.jsonl"))
+    assert 0 < adapter.manifest.stats["rehearsed"] == len(own) <= 12
+    asked = [row["messages"][0]["content"] for row in own]
+    assert set(asked) < set(rehearsal.asks("en"))
+    assert all(len(row["messages"][1]["content"].split()) <= 12 for row in own)
+    subject = Subject(base, PROMPT, None, "digest")  # as the base is served
+    said = subject.answers(
+        [row["messages"][:-1] for row in own], [[0]] * len(own), Sampling().greedy()
+    )
+    assert [row["messages"][1]["content"] for row in own] == [reply.text for (reply,) in said]
+
+
+def test_what_a_row_asks_is_not_rehearsed(tmp_path: Path) -> None:
+    asks = rehearsal.asks("en")
+
+    def run(config: None, /, *, out: Path, progress: Any) -> dict[str, Any]:
+        talk = [
+            {"role": "user", "content": asks[0].upper() + "!"},
+            {"role": "assistant", "content": "An answer in the persona's voice."},
+        ]
+        write_jsonl(out / "train.jsonl", [{"id": "1", "messages": talk}])
+        for empty in ("validation", "test"):
+            write_jsonl(out / f"{empty}.jsonl", [])
+        return {}
+
+    data = Store(tmp_path).make(Stage("curate", 1, Dataset, run), "a", None, {}, quiet)
+    with pytest.raises(UsageError, match=f"at most {len(asks) - 1}"):
+        tune.plan_for(Tune(rehearsal=128), resolve("starter"), data, PROMPT, asks)

@@ -22,7 +22,7 @@ from trl import SFTConfig, SFTTrainer
 from factory.artifacts import read_json, write_json
 from factory.base import Base
 from factory.chat import Example
-from factory.contracts import Message, Progress
+from factory.contracts import Progress
 from factory.errors import TrainingError
 from factory.model.batches import labels_of, layout_for
 from factory.model.device import (
@@ -37,7 +37,7 @@ from factory.model.device import (
 from factory.model.fold import exact_dtype, load_adapter, starts_alike
 from factory.model.metrics import Metrics
 from factory.model.score import token_log_likelihoods
-from factory.model.strength import Tried, settle
+from factory.model.strength import Known, Tried, settle
 from factory.plan import Plan
 
 # Without Triton TRL puts every position through the output layer, lest a compiler see changing shapes.
@@ -93,7 +93,7 @@ def train(
     base: Base,
     rows: Sequence[Example],
     held_out: Sequence[Example],
-    asked: Sequence[Sequence[Message]],
+    known: Known,
     plan: Plan,
     *,
     out: Path,
@@ -108,7 +108,7 @@ def train(
         rows: Training rows.
         held_out: Rows that choose the best checkpoint and the adapter's strength, and stop an
             overfitting run; may be empty.
-        asked: Their questions without the persona's prompt.
+        known: What the base must not lose.
         plan: Resolved hyperparameters.
         out: Folder for `checkpoints/`, `metrics.jsonl`, `trackers/` and the final `adapter/`.
         progress: Told about every logged update.
@@ -141,7 +141,7 @@ def train(
     with room_after_training():  # not on the ladder, where no step down would make any
         model = trained.model or load_adapter(base, out / "adapter", exact_dtype(base))
         progress(note="choosing the adapter's strength")
-        tried = settle(model.eval(), base, held_out, asked, plan["strength"])
+        tried = settle(model.eval(), base, held_out, known, plan["strength"])
         _save(model, out / "adapter", base)  # before the cast, for adapters are kept in fp32
         model = model.to(exact_dtype(base))  # in the precision the merge is computed in
     return replace(trained, model=model, tried=tried)

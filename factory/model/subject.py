@@ -10,6 +10,7 @@ from factory.base import Base
 from factory.chat import Example, FormatError
 from factory.contracts import Message, Reply
 from factory.errors import UsageError
+from factory.examples import plain
 from factory.model.sampling import Sampling
 from factory.persona import inject
 from factory.suite.cache import Cache
@@ -186,17 +187,15 @@ class Subject:
         return self._score([self._plain(text) for text in texts], texts)
 
     def _plain(self, text: str) -> Example:
-        ids = self.base.format.encode(text)
-        begun = list(self.base.format.tokenizer.encode(text).ids)
-        ids = begun if begun[1:] == ids else ids
+        example = plain(self.base, text)
         said: list[Message] = [{"role": "user", "content": text}]
-        if len(ids) > self.base.window:
-            raise self._too_long("a text is too long", ids, said)
-        if len(ids) < 2:
+        if len(example.input_ids) > self.base.window:
+            raise self._too_long("a text is too long", example.input_ids, said)
+        if len(example.input_ids) < 2:
             raise UsageError(
                 "a text is too short to be scored", where=self.base.label, got=repr(text)
             )
-        return Example(ids, [0] + [1] * (len(ids) - 1), 0)
+        return example
 
     def _score(self, examples: Sequence[Example], texts: Sequence[str]) -> list[Likelihood]:
         keys = [

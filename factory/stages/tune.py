@@ -9,16 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory.artifacts import Adapter, Dataset, read_json, write_json
+from factory import rehearsal
+from factory.artifacts import Adapter, Dataset, Row, read_json, read_jsonl, write_json, write_jsonl
 from factory.base import Base
 from factory.certificate import PROBE_TOKENS
-from factory.contracts import Progress
+from factory.chat import FormatError
+from factory.contracts import Message, Progress
 from factory.curve import judge
 from factory.errors import UsageError
-from factory.examples import examples, probe_prompts
+from factory.examples import examples, plain, probe_prompts
 from factory.hardware import detect
+from factory.persona import inject
 from factory.plan import Plan, choose
-from factory.spec import Tune
+from factory.rows.similarity import read, similarity
+from factory.rules import check
+from factory.spec import Rule, Spec, Tune
 from factory.store import Stage
 
 if TYPE_CHECKING:
@@ -27,8 +32,21 @@ if TYPE_CHECKING:
 PROBES = 16
 """Prompts recorded from the adapter in memory: as many as `merge.probes` can ask for."""
 
+ALIKE = 0.55
+"""Similarity from which a row and an everyday question ask the same, as between paraphrases in `curate`."""
 
-def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str) -> Plan:
+
+def inputs(spec: Spec) -> dict[str, Any]:
+    """What this stage hears of a persona, beside its own section, the data, the base and the prompt."""
+    return {
+        "rules": spec.rules,
+        "asks": rehearsal.asks(spec.language),
+        "prose": rehearsal.prose(spec.language),
+        "random_seed": spec.random_seed,
+    }
+
+
+def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str, asks: Sequence[str]) -> Plan:
     """The plan for this data on this machine; what `factory plan` shows and `run` follows.
 
     Raises:
@@ -37,7 +55,8 @@ def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str) -> Plan:
     for tracker in tune.report_to:
         _require(tracker, "tune.report_to")
     lengths = [len(e.input_ids) for e in examples(base, data.split("train"), prompt)]
-    plan = choose(tune, base, lengths, len(data.split("validation")), detect())
+    questions = len(_questions(asks, data))
+    plan = choose(tune, base, lengths, len(data.split("validation")), detect(), questions)
     if plan["precision"] == "qlora":
         _require("bitsandbytes", "tune.precision")
     return plan
@@ -62,6 +81,9 @@ def run(
     data: Dataset,
     base: Base,
     prompt: str,
+    rules: tuple[Rule, ...],
+    asks: tuple[str, ...],
+    prose: tuple[str, ...],
     random_seed: int,
 ) -> dict[str, Any]:
     """Train, keep the best adapter by held-out loss, judge the curve."""
@@ -70,12 +92,13 @@ def run(
     rows = examples(base, data.split("train"), prompt)
     validation = data.split("validation")
     held_out = examples(base, validation, prompt)
-    plan = plan_for(config, base, data, prompt)
+    plan = plan_for(config, base, data, prompt, asks)
     entries = json.loads(json.dumps(plan.entries()))
     finished = out / "finished.json"
     if (out / "plan.json").is_file() and read_json(out / "plan.json") != entries:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)  # begun under another plan
         finished.unlink(missing_ok=True)
+        (out / "rehearsal.jsonl").unlink(missing_ok=True)
     if finished.is_file():  # killed before the store had taken it
         return _finish(out)
     write_json(out / "plan.json", entries)
@@ -84,12 +107,17 @@ def run(
     from factory.model.device import prove_tokenizer
     from factory.model.lora import train
     from factory.model.score import generate
+    from factory.model.strength import Known
     from factory.report.plot import loss_plot
 
     prove_tokenizer(base)
     asked = [row["messages"][:-1] for row in validation]
+    questions = _questions(asks, data)[: plan["rehearsal"]]
+    own = _rehearsal(out, base, prompt, questions, rules, plan["max_length"], progress)
+    texts = [plain(base, text) for text in prose]
+    texts = [text for text in texts if 1 < len(text.input_ids) <= base.window]
     trained = train(
-        base, rows, held_out, asked, plan,
+        base, [*rows, *examples(base, own, prompt)], held_out, Known(asked, texts), plan,
         out=out, progress=progress, seed=random_seed, report_to=config.report_to,
     )  # fmt: skip
     prompts = [base.format.prompt_ids(m) for m in probe_prompts(base, data, prompt, PROBES)]
@@ -118,6 +146,7 @@ def run(
     watched = [m["validation_loss"] for m in metrics if "validation_loss" in m]
     facts = {
         "rows": len(rows),
+        "rehearsed": len(own),
         "updates": metrics[-1]["step"],
         "loss": last[-1],
         "validation_loss": min(watched) if watched else None,
@@ -128,6 +157,49 @@ def run(
     }
     write_json(finished, facts)
     return _finish(out)
+
+
+def _questions(asks: Sequence[str], data: Dataset) -> list[str]:
+    """Everyday questions that no row asks: to those the rows' answers are the right ones."""
+    rows = [row for split in ("train", "validation", "test") for row in data.split(split)]
+    taken = [read(message["content"]) for row in rows for message in row["messages"]]
+    found = ((ask, read(ask)) for ask in asks)
+    return [ask for ask, words in found if all(similarity(words, t) < ALIKE for t in taken)]
+
+
+def _rehearsal(
+    out: Path,
+    base: Base,
+    prompt: str,
+    questions: Sequence[str],
+    rules: Sequence[Rule],
+    longest: int,
+    progress: Progress,
+) -> list[Row]:
+    """The base's own answers behind the persona's prompt that keep its rules and fit; made once."""
+    file = out / "rehearsal.jsonl"
+    if questions and not file.is_file():
+        from factory.model.rehearse import own_answers
+
+        def tick(done: int) -> None:
+            progress(step=done, total=len(questions), note="rehearsal: answering")
+
+        asked: list[list[Message]] = [[{"role": "user", "content": q}] for q in questions]
+        answers = own_answers(base, [inject(prompt, talk) for talk in asked], tick)
+        rows = [
+            Row(id=f"rehearsal:{n}", messages=[*talk, {"role": "assistant", "content": answer}])
+            for n, (talk, answer) in enumerate(zip(asked, answers, strict=True), 1)
+            if answer and not check(rules, answer)
+        ]
+        write_jsonl(file, [row for row in rows if _fits(base, prompt, row, longest)])
+    return list(read_jsonl(file)) if questions else []
+
+
+def _fits(base: Base, prompt: str, row: Row, longest: int) -> bool:
+    try:
+        return len(examples(base, [row], prompt)[0].input_ids) <= longest
+    except FormatError:  # it said what the template would strip, such as the end of a thought
+        return False
 
 
 def _finish(out: Path) -> dict[str, Any]:
@@ -148,9 +220,10 @@ def _strength(tried: Sequence[Tried]) -> str:
     best, full = tried[0], max(tried, key=lambda one: one.strength)
     return (
         f"applied the adapter at {best.strength:g} of its strength, where the held-out loss is"
-        f" {best.held_out_loss:.2f} instead of {full.held_out_loss:.2f} and the base's own answers lost"
-        f" {best.drift:.2f} instead of {full.drift:.2f} nats per token"
+        f" {best.held_out_loss:.2f} instead of {full.held_out_loss:.2f}, the base's own answers lost"
+        f" {best.drift:.2f} instead of {full.drift:.2f} nats per token, and plain prose"
+        f" {best.forgotten:.2f} instead of {full.forgotten:.2f}"
     )
 
 
-STAGE = Stage("tune", version=6, makes=Adapter, run=run, continues=True)
+STAGE = Stage("tune", version=7, makes=Adapter, run=run, continues=True)

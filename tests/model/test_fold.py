@@ -21,7 +21,7 @@ from factory.model.fold import fold, load_adapter, starts_alike
 from factory.spec import Merge, Tune
 from factory.stages import merge, tune
 from factory.store import Store
-from tests.test_merge import PROMPT, dataset, quiet
+from tests.test_merge import HEARD, PROMPT, dataset, quiet
 
 
 def composite(folder: Path, tokenizer: Path) -> Path:
@@ -140,7 +140,7 @@ def test_a_base_that_training_rounds_is_certified_on_its_own_weights(
         "prompt": PROMPT,
     }
     config = Tune(epochs=2, learning_rate=0.02, report_to=())
-    adapter = store.make(tune.STAGE, "a", config, {**inputs, "random_seed": 1}, quiet)
+    adapter = store.make(tune.STAGE, "a", config, inputs | HEARD, quiet)
     more = {"adapter": adapter, "engines": {}}
     model = store.make(merge.STAGE, "a", Merge(), inputs | more, quiet)
     assert model.certificate()["passed"]

@@ -25,6 +25,7 @@ from factory.model.batches import (
 from factory.model.device import load_model, prove_tokenizer, with_ladder
 from factory.model.lora import Trained, last_checkpoint, train
 from factory.model.score import generate, token_log_likelihoods
+from factory.model.strength import Known
 from factory.plan import Choice, Plan
 
 KINDS = ("llama", "qwen2", "qwen3")
@@ -199,7 +200,7 @@ def test_out_of_memory_after_training_is_not_blamed_on_the_rows(
     )
     with pytest.raises(TrainingError, match="after training") as caught:
         train(
-            resolve(str(tiny_llama)), ROWS, [], [], chosen,
+            resolve(str(tiny_llama)), ROWS, [], Known([], []), chosen,
             out=tmp_path, progress=lambda **_: None, seed=1, report_to=(),
         )  # fmt: skip
     assert runs == [8]

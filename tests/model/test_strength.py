@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from factory.base import Base, resolve
 from factory.chat import Example
 from factory.contracts import Message
+from factory.examples import plain
 from factory.model import strength
 from factory.model.device import load_model
 from factory.model.score import token_log_likelihoods
@@ -24,6 +25,10 @@ ASKED: list[list[Message]] = [
 @pytest.fixture
 def base(tiny_llama: Path) -> Base:
     return resolve(str(tiny_llama))
+
+
+def known(base: Base, *prose: str) -> strength.Known:
+    return strength.Known(ASKED, [plain(base, text) for text in prose])
 
 
 def adapted(base: Base, size: float, seed: int = 0) -> Any:
@@ -61,8 +66,8 @@ def test_an_adapter_that_breaks_the_base_is_weakened_and_what_is_said_of_it_hold
 ) -> None:
     model = adapted(base, 3.0)
     before = weights(model)
-    best, *others = strength.settle(model, base, held_out(base), ASKED, "auto")
-    assert others[0].strength == 1 and others[0].drift > strength.MOST_DRIFT
+    best, *others = strength.settle(model, base, held_out(base), known(base), "auto")
+    assert others[0].strength == 1 and others[0].drift > strength.most_drift(base)
     assert best.strength < 1 and best.drift < others[0].drift
     for name, after in weights(model).items():
         torch.testing.assert_close(after, before[name] * best.strength)
@@ -78,7 +83,7 @@ def test_an_adapter_that_helps_and_breaks_nothing_stays_as_it_is(base: Base) -> 
             if parameter.grad is not None:
                 parameter -= 0.01 * parameter.grad
     before = weights(model)
-    best = strength.settle(model, base, rows[:1], ASKED, "auto")[0]
+    best = strength.settle(model, base, rows[:1], known(base), "auto")[0]
     assert best.strength == 1 and best.tame
     for name, after in weights(model).items():
         torch.testing.assert_close(after, before[name])
@@ -86,9 +91,25 @@ def test_an_adapter_that_helps_and_breaks_nothing_stays_as_it_is(base: Base) -> 
 
 def test_of_the_tame_strengths_the_one_with_the_lowest_held_out_loss(base: Base) -> None:
     for seed in range(4):
-        found = strength.settle(adapted(base, 1.0, seed), base, held_out(base), ASKED, "auto")
+        found = strength.settle(adapted(base, 1.0, seed), base, held_out(base), known(base), "auto")
         tame = [one.held_out_loss for one in found if one.tame]
         if tame:
             assert found[0].tame and found[0].held_out_loss == min(tame)
         else:
             assert found[0].strength == min(strength.STEPS)
+
+
+def test_an_adapter_that_loses_plain_prose_is_weakened_though_no_answer_changes(base: Base) -> None:
+    model, text = adapted(base, 0.0), plain(base, "a river begins as a small stream in the hills")
+    ids = torch.tensor([text.input_ids])
+    before = loss(model, [text])
+    while loss(model, [text]) < before + 2 * strength.MOST_FORGOTTEN:  # uphill
+        model.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter += 0.1 * parameter.grad / parameter.grad.norm().clamp(min=1e-9)
+    best = strength.settle(model, base, held_out(base), strength.Known([], [text]), "auto")[0]
+    assert best.strength < 1 and best.forgotten <= strength.MOST_FORGOTTEN
+    assert loss(model, [text]) - before == pytest.approx(best.forgotten, abs=1e-4)
