@@ -28,9 +28,9 @@ MOST_DRIFT = 0.2
 FORGETFUL_DRIFT = 0.05
 """The same of a base below `factory.plan.FORGETFUL` weights, whose answers break sooner.
 
-Measured with `humorous` on the starter, which rehearsed: at a drift of 0.09 half of the base's greedy answers
-behind the persona's prompt stayed as they were and its style was undecided, at 0.035 two thirds of the jokes
-that had broken were whole and it passed the gate. The held-out loss was 0.28 nats higher for it.
+Measured with `humorous` on the starter, which rehearsed: at a drift of 0.09, 74 of 263 of the base's greedy
+answers behind the persona's prompt stayed word for word, at 0.035 130, and a blind reader chose 15 instead
+of 12 of 20 answers. The held-out loss was 0.28 nats higher for it.
 """
 
 MOST_FORGOTTEN = 0.15

@@ -100,16 +100,20 @@ def test_of_the_tame_strengths_the_one_with_the_lowest_held_out_loss(base: Base)
 
 
 def test_an_adapter_that_loses_plain_prose_is_weakened_though_no_answer_changes(base: Base) -> None:
-    model, text = adapted(base, 0.0), plain(base, "a river begins as a small stream in the hills")
-    ids = torch.tensor([text.input_ids])
+    model, rows = adapted(base, 0.0), held_out(base)[:1]
+    text = plain(base, "a river begins as a small stream in the hills")
+    prose, row = torch.tensor([text.input_ids]), torch.tensor([rows[0].input_ids])
     before = loss(model, [text])
-    while loss(model, [text]) < before + 2 * strength.MOST_FORGOTTEN:  # uphill
+    while loss(model, [text]) < before + 2 * strength.MOST_FORGOTTEN:  # better rows, worse prose
         model.zero_grad()
-        model(input_ids=ids, labels=ids).loss.backward()
+        gain = model(input_ids=prose, labels=prose).loss - model(input_ids=row, labels=row).loss
+        gain.backward()
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.grad is not None:
                     parameter += 0.1 * parameter.grad / parameter.grad.norm().clamp(min=1e-9)
-    best = strength.settle(model, base, held_out(base), strength.Known([], [text]), "auto")[0]
+    tried = strength.settle(model, base, rows, strength.Known([], [text]), "auto")
+    best, full = tried[0], max(tried, key=lambda one: one.strength)
+    assert full.held_out_loss < best.held_out_loss
     assert best.strength < 1 and best.forgotten <= strength.MOST_FORGOTTEN
     assert loss(model, [text]) - before == pytest.approx(best.forgotten, abs=1e-4)
