@@ -10,11 +10,9 @@ the answers too, for reading; `--speed` adds the tokens per second of one stream
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -32,8 +30,7 @@ def first_checkpoint(folder: Path) -> Path:
         check=True,
         capture_output=True,
     )
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+    subprocess.run(["tar", "--extract", "--directory", folder], input=packed.stdout, check=True)
     return folder / "factory" / "starter" / "weights"
 
 
