@@ -126,7 +126,8 @@ def plan(file: Path, overrides: Sequence[str]) -> None:
         return
     data = dataset(partial(_made, store), spec, base, files, load_review(home(), spec.name))
     heard = tune.inputs(spec)
-    chosen = tune.plan_for(spec.tune, base, data, prompt, heard["asks"])
+    questions = len(tune.unasked(heard["asks"], data))
+    chosen = tune.plan_for(spec.tune, base, data, prompt, questions)
     console.print(plan_table(chosen.entries()))
     inputs = {"data": data, "base": base, "prompt": prompt, **heard}
     done = store.find(tune.STAGE, store.key(tune.STAGE, spec.tune, inputs))

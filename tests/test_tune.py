@@ -166,5 +166,7 @@ def test_what_a_row_asks_is_not_rehearsed(tmp_path: Path) -> None:
         return {}
 
     data = Store(tmp_path).make(Stage("curate", 1, Dataset, run), "a", None, {}, quiet)
+    left = tune.unasked(asks, data)
+    assert left == list(asks[1:])
     with pytest.raises(UsageError, match=f"at most {len(asks) - 1}"):
-        tune.plan_for(Tune(rehearsal=128), resolve("starter"), data, PROMPT, asks)
+        tune.plan_for(Tune(rehearsal=128), resolve("starter"), data, PROMPT, len(left))

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from factory import rehearsal
 from factory.artifacts import Adapter, Dataset, Row, read_json, read_jsonl, write_json, write_jsonl
 from factory.base import Base
@@ -21,7 +23,7 @@ from factory.examples import examples, plain, probe_prompts
 from factory.hardware import detect
 from factory.persona import inject
 from factory.plan import Plan, choose
-from factory.rows.similarity import read, similarity
+from factory.rows.similarity import Index, read
 from factory.rules import check
 from factory.spec import Rule, Spec, Tune
 from factory.store import Stage
@@ -46,8 +48,25 @@ def inputs(spec: Spec) -> dict[str, Any]:
     }
 
 
-def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str, asks: Sequence[str]) -> Plan:
+def unasked(asks: Sequence[str], data: Dataset) -> list[str]:
+    """Everyday questions that no row asks: to those the rows' answers are the right ones."""
+    rows = [row for split in ("train", "validation", "test") for row in data.split(split)]
+    texts = [*asks, *(message["content"] for row in rows for message in row["messages"])]
+    taken: set[int] = set()
+    for left, right, _ in Index([read(t) for t in texts]).pairs(ALIKE, np.arange(len(asks))):
+        taken.update(left[right >= len(asks)].tolist())
+    return [ask for number, ask in enumerate(asks) if number not in taken]
+
+
+def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str, questions: int) -> Plan:
     """The plan for this data on this machine; what `factory plan` shows and `run` follows.
+
+    Args:
+        tune: What the user fixed.
+        base: The base model.
+        data: Curated rows.
+        prompt: The persona's prompt.
+        questions: How many questions `unasked` leaves for a rehearsal.
 
     Raises:
         UsageError: If something the plan needs is not installed, or no plan is possible.
@@ -55,7 +74,6 @@ def plan_for(tune: Tune, base: Base, data: Dataset, prompt: str, asks: Sequence[
     for tracker in tune.report_to:
         _require(tracker, "tune.report_to")
     lengths = [len(e.input_ids) for e in examples(base, data.split("train"), prompt)]
-    questions = len(_questions(asks, data))
     plan = choose(tune, base, lengths, len(data.split("validation")), detect(), questions)
     if plan["precision"] == "qlora":
         _require("bitsandbytes", "tune.precision")
@@ -92,7 +110,8 @@ def run(
     rows = examples(base, data.split("train"), prompt)
     validation = data.split("validation")
     held_out = examples(base, validation, prompt)
-    plan = plan_for(config, base, data, prompt, asks)
+    questions = unasked(asks, data)
+    plan = plan_for(config, base, data, prompt, len(questions))
     entries = json.loads(json.dumps(plan.entries()))
     finished = out / "finished.json"
     if (out / "plan.json").is_file() and read_json(out / "plan.json") != entries:
@@ -112,8 +131,8 @@ def run(
 
     prove_tokenizer(base)
     asked = [row["messages"][:-1] for row in validation]
-    questions = _questions(asks, data)[: plan["rehearsal"]]
-    own = _rehearsal(out, base, prompt, questions, rules, plan["max_length"], progress)
+    chosen = questions[: plan["rehearsal"]]
+    own = _rehearsal(out, base, prompt, chosen, rules, plan["max_length"], progress)
     texts = [plain(base, text) for text in prose]
     texts = [text for text in texts if 1 < len(text.input_ids) <= base.window]
     trained = train(
@@ -157,14 +176,6 @@ def run(
     }
     write_json(finished, facts)
     return _finish(out)
-
-
-def _questions(asks: Sequence[str], data: Dataset) -> list[str]:
-    """Everyday questions that no row asks: to those the rows' answers are the right ones."""
-    rows = [row for split in ("train", "validation", "test") for row in data.split(split)]
-    taken = [read(message["content"]) for row in rows for message in row["messages"]]
-    found = ((ask, read(ask)) for ask in asks)
-    return [ask for ask, words in found if all(similarity(words, t) < ALIKE for t in taken)]
 
 
 def _rehearsal(

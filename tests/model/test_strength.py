@@ -20,15 +20,12 @@ from factory.model.score import token_log_likelihoods
 ASKED: list[list[Message]] = [
     [{"role": "user", "content": text}] for text in ("hello there", "what now", "and then")
 ]
+KNOWN = strength.Known(ASKED, [])
 
 
 @pytest.fixture
 def base(tiny_llama: Path) -> Base:
     return resolve(str(tiny_llama))
-
-
-def known(base: Base, *prose: str) -> strength.Known:
-    return strength.Known(ASKED, [plain(base, text) for text in prose])
 
 
 def adapted(base: Base, size: float, seed: int = 0) -> Any:
@@ -66,7 +63,7 @@ def test_an_adapter_that_breaks_the_base_is_weakened_and_what_is_said_of_it_hold
 ) -> None:
     model = adapted(base, 3.0)
     before = weights(model)
-    best, *others = strength.settle(model, base, held_out(base), known(base), "auto")
+    best, *others = strength.settle(model, base, held_out(base), KNOWN, "auto")
     assert others[0].strength == 1 and others[0].drift > strength.most_drift(base)
     assert best.strength < 1 and best.drift < others[0].drift
     for name, after in weights(model).items():
@@ -83,7 +80,7 @@ def test_an_adapter_that_helps_and_breaks_nothing_stays_as_it_is(base: Base) -> 
             if parameter.grad is not None:
                 parameter -= 0.01 * parameter.grad
     before = weights(model)
-    best = strength.settle(model, base, rows[:1], known(base), "auto")[0]
+    best = strength.settle(model, base, rows[:1], KNOWN, "auto")[0]
     assert best.strength == 1 and best.tame
     for name, after in weights(model).items():
         torch.testing.assert_close(after, before[name])
@@ -91,7 +88,7 @@ def test_an_adapter_that_helps_and_breaks_nothing_stays_as_it_is(base: Base) -> 
 
 def test_of_the_tame_strengths_the_one_with_the_lowest_held_out_loss(base: Base) -> None:
     for seed in range(4):
-        found = strength.settle(adapted(base, 1.0, seed), base, held_out(base), known(base), "auto")
+        found = strength.settle(adapted(base, 1.0, seed), base, held_out(base), KNOWN, "auto")
         tame = [one.held_out_loss for one in found if one.tame]
         if tame:
             assert found[0].tame and found[0].held_out_loss == min(tame)
