@@ -54,7 +54,6 @@ LAST_CONTROL = 4
 """The last id that is not text."""
 WARM = 0.04
 """Share of the updates in which the rate climbs."""
-SOURCES = tuple(dict.fromkeys(name for part in PARTS for name in part.mixture))
 KEPT_EVERY = 100.0
 """Seconds between checkpoints."""
 
@@ -91,8 +90,15 @@ class Recipe:
     """Share of the mean of the weights that an update keeps; the mean is what ships, for it lies flatter
     than any one state. Source: arXiv 1803.05407, with an exponential mean."""
     seed: int = 1
+    parts: tuple[Part, ...] = PARTS
+    """What is read when, and at which rate."""
     begun: bool = False
     """Whether it goes on from a model, which knows language: the first part is left out; `train` sets it."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources that any part reads."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.mixture))
 
 
 def build(size: Size, pieces: int) -> LlamaForCausalLM:
@@ -116,20 +122,20 @@ def build(size: Size, pieces: int) -> LlamaForCausalLM:
 
 
 def done_at(recipe: Recipe, step: int) -> float:
-    """Share of `PARTS` that is behind an update."""
-    begin = PARTS[0].until if recipe.begun else 0.0
+    """Share of the parts that is behind an update."""
+    begin = recipe.parts[0].until if recipe.begun else 0.0
     return begin + (1 - begin) * step / recipe.updates
 
 
 def part_at(recipe: Recipe, step: int) -> int:
-    """Which of `PARTS` an update belongs to."""
+    """Which of the parts an update belongs to."""
     done = done_at(recipe, step)
-    return next(k for k, part in enumerate(PARTS) if done < part.until)
+    return next(k for k, part in enumerate(recipe.parts) if done < part.until)
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
     """Learning rate of an update as a share of the highest: it climbs, stays, and falls from part to part."""
-    ends, rates = [part.until for part in PARTS], [part.rate for part in PARTS]
+    ends, rates = [part.until for part in recipe.parts], [part.rate for part in recipe.parts]
     climbing = (step + 1) / (WARM * recipe.updates)
     return min(climbing, float(np.interp(done_at(recipe, step), [0.0, *ends], [1.0, *rates])))
 
@@ -147,7 +153,7 @@ def batch(
     """Inputs and labels of one update, each [rows, width]; the same for the same step."""
     generator = np.random.default_rng((recipe.seed, step))
     rows, width = shape_at(recipe, step)
-    part = PARTS[part_at(recipe, step)]
+    part = recipe.parts[part_at(recipe, step)]
     shares = part.mixture
     chosen = generator.choice(len(shares), rows, p=list(shares.values()))
     ids, marks = [], []
@@ -289,7 +295,7 @@ def train(
     mean = [p.detach().clone() for p in model.parameters()]
     behind = _resume(out, model, mean, optimizers)
     write_json(out / "recipe.json", asdict(recipe))
-    sources = {name: Source(text, name) for name in SOURCES}
+    sources = {name: Source(text, name) for name in recipe.sources}
     body: Any = torch.compile(model.model, dynamic=False) if compiled else model.model
     arithmetic = _arithmetic(where)
     started = kept = time.monotonic()

@@ -466,7 +466,7 @@ def test_a_run_that_begins_with_a_model_leaves_language_out_and_keeps_its_tokeni
 
 
 def test_words_of_a_question_are_hidden_and_none_of_what_is_learned(tokens: Path) -> None:
-    sources = {name: Source(tokens, name) for name in train.SOURCES}
+    sources = {name: Source(tokens, name) for name in RECIPE.sources}
     ids, _ = train.batch(RECIPE, sources, 0)
     assert not (ids == train.UNKNOWN).any()  # language comes first
     clear, touched, shares = replace(RECIPE, hidden_share=0.0), [], []
@@ -485,7 +485,7 @@ def test_words_of_a_question_are_hidden_and_none_of_what_is_learned(tokens: Path
 def last_loss(model: Any, tokens: Path) -> float:
     """Of the last update's texts: those of two updates differ too much to be compared."""
     model.set_attn_implementation(attention.NAME)
-    sources = {name: Source(tokens, name) for name in train.SOURCES}
+    sources = {name: Source(tokens, name) for name in RECIPE.sources}
     ids, labels = train.batch(RECIPE, sources, RECIPE.updates - 1)
     return train._loss(model.model, model.lm_head, ids, labels).item()
 
