@@ -17,6 +17,7 @@ from factory.starter import steering
 from factory.starter.everyday import HELD_OUT, Card, cards
 from factory.starter.exercises import exercises
 from factory.starter.facts import Fact
+from factory.starter.followups import followed
 from factory.starter.modest import unknown
 from factory.starter.phrasing import rephrase, typed
 from factory.starter.rewording import reword
@@ -28,23 +29,7 @@ from factory.starter.unsafe import unsafe
 HELD_OUT_TOPICS = frozenset({"clothes", "games"})
 """Topics no card of which is trained on."""
 
-SHORTER = (
-    "Make it shorter.",
-    "shorter please",
-    "Can you say that in fewer words?",
-    "Too long. Shorter?",
-)
-LONGER = ("Tell me more.", "Can you explain that in more detail?", "more please", "Go on.")
 FUNNIER = ("Make it funny.", "Can you say that with a joke?", "Say it in a funny way.")
-THANKS = ("Thanks!", "thank you", "Great, thanks.", "Thank you, that helps.", "ok thanks")
-WELCOME = (
-    "You are welcome.",
-    "Glad to help.",
-    "Any time.",
-    "You are welcome. Have a nice day.",
-    "My pleasure.",
-)
-
 
 STYLES = ("short", "short", "long", "funny", "funny", "replies", "replies")
 """Kinds of a card's answers, as often as a system prompt asks for them."""
@@ -54,6 +39,10 @@ FACTS = frozenset({"animals", "body", "nature", "numbers", "things", "world"})
 
 SERIOUS = frozenset({"grave", "refusal"})
 """Topics that no prompt makes a joke of."""
+
+ANSWERS = {"jokes": "joke", "refusal": "refusal", "grave": "", "greetings": "", "thanks": ""}
+"""What `followups` calls the answers to a topic's cards, "known" where none is given here; nothing
+where what people say after any answer would be out of place."""
 
 REWORDED = frozenset({"quiz", "refusal", "harmless"})
 """Kinds of facts whose question says the same in other words."""
@@ -169,22 +158,20 @@ def _from_card(rng: random.Random) -> list[Message]:
     card = _card(style, rng)
     ask = _user(_reworded(rng.choice(card.asks[:-HELD_OUT]), rng))
     if style:
-        return [*_system(steer(style, rng)), ask, _assistant(_said(card, style, rng))]
-    turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
-    if kind < 0.60 and card.more:
-        follow = rng.choice(card.more)
+        turns = [*_system(steer(style, rng)), ask, _assistant(_said(card, style, rng))]
+    else:
+        turns = [*_plain_system(rng), ask, _assistant(rng.choice(card.replies))]
+    if 0.48 <= kind < 0.60 and card.more:
+        then = rng.choice(card.more)
         turns += [
-            _user(_reworded(rng.choice(follow.asks), rng)),
-            _assistant(rng.choice(follow.replies)),
+            _user(_reworded(rng.choice(then.asks), rng)),
+            _assistant(rng.choice(then.replies)),
         ]
-    elif kind < 0.68:
-        then, ways = rng.choice([("short", SHORTER), ("long", LONGER), ("funny", FUNNIER)])
-        turns += [
-            _user(typed(rng.choice(ways), rng)),
-            _assistant(rng.choice(getattr(card, then))),
-        ]
-    if rng.random() < 0.05:
-        turns += [_user(rng.choice(THANKS)), _assistant(rng.choice(WELCOME))]
+    elif 0.60 <= kind < 0.63:
+        turns += [_user(typed(rng.choice(FUNNIER), rng)), _assistant(rng.choice(card.funny))]
+    else:
+        longer = () if style == "long" else card.long
+        turns += followed(turns[-1]["content"], ANSWERS.get(card.topic, "known"), rng, longer)
     return turns
 
 
@@ -199,11 +186,13 @@ def _told(fact: Fact, style: str, rng: random.Random) -> str:
 
 def _from_fact(fact: Fact, rng: random.Random) -> list[Message]:
     ask = _user(_asked(fact, rng))
-    kind = rng.random()
-    if kind < 0.6:
+    if rng.random() < 0.6:
         style = rng.choice(STYLES)
-        return [*_system(steer(style, rng)), ask, _assistant(_told(fact, style, rng))]
-    return [*_plain_system(rng), ask, _assistant(rng.choice(fact.answers))]
+        before, answer = _system(steer(style, rng)), _told(fact, style, rng)
+    else:
+        before, answer = _plain_system(rng), rng.choice(fact.answers)
+    kind = fact.kind if fact.kind in ("unknown", "refusal") else "known"
+    return [*before, ask, _assistant(answer), *followed(answer, kind, rng)]
 
 
 def everyday(seed: int) -> Iterator[Conversation]:

@@ -20,9 +20,11 @@ from functools import cache
 from pathlib import Path
 
 from factory.contracts import Message
+from factory.starter import steering
+from factory.starter.conversations import plain
+from factory.starter.followups import followed
 from factory.starter.modest import about_the_world, doubt, wants
 from factory.starter.phrasing import rephrase
-from factory.starter.steering import plain, steer
 
 FOLDER = Path(__file__).with_name("everyday") / "singles"
 MARKS = {"?": "ask", "=": "replies", "-": "short", "~": "funny"}
@@ -76,6 +78,12 @@ def singles() -> tuple[Single, ...]:
     return tuple(item for file in sorted(FOLDER.glob("*.txt")) for item in read(file))
 
 
+@cache
+def _held_out() -> frozenset[str]:
+    """Questions that must not come up by chance when another is reworded."""
+    return frozenset(plain(item.ask) for item in singles() if item.held_out)
+
+
 def asked(item: Single, rng: random.Random) -> list[Message]:
     """The question as somebody would type it, and an answer of the kind that the system prompt asks for.
 
@@ -85,15 +93,17 @@ def asked(item: Single, rng: random.Random) -> list[Message]:
     steered = kind != "replies" or rng.random() < 0.4
     beyond = DOUBTED if about_the_world(item.ask) else ADVISED if wants(item.ask) == "do" else 0.0
     if rng.random() < beyond * (FIRMER if steered else 1.0):
-        answer = doubt(item.ask, kind, rng)
+        answer, was = doubt(item.ask, kind, rng), "unknown"
     else:
         kind = kind if getattr(item, kind) else "replies"
-        answer = getattr(item, kind)
-    system = steer(kind, rng) if steered else plain(rng)
+        answer, was = getattr(item, kind), "known"
+    system = steering.steer(kind, rng) if steered else steering.plain(rng)
+    ask = rephrase(item.ask, rng)
     return [
         *([Message(role="system", content=system)] if system else []),
-        {"role": "user", "content": rephrase(item.ask, rng)},
+        {"role": "user", "content": ask if plain(ask) not in _held_out() else item.ask},
         {"role": "assistant", "content": answer},
+        *followed(answer, was, rng),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, cycle, islice, pairwise
 from pathlib import Path
@@ -21,12 +21,14 @@ from transformers import LlamaForCausalLM
 from factory.artifacts import hash_file, read_json, read_jsonl
 from factory.base import resolve
 from factory.chat import ChatFormat
+from factory.contracts import Message
 from factory.graders.refusals import refuses
 from factory.load import load
 from factory.starter import (
     attention,
     corpus,
     exam,
+    followups,
     modest,
     rewording,
     singles,
@@ -56,6 +58,10 @@ from factory.suite import items
 
 def quiet(**_: Any) -> None:
     pass
+
+
+def first(messages: Sequence[Message], role: str) -> str:
+    return next(m["content"] for m in messages if m["role"] == role)
 
 
 def test_every_card_keeps_the_form() -> None:
@@ -209,10 +215,10 @@ def test_questions_about_the_world_that_are_asked_once_are_doubted_less_behind_a
     doubted: dict[bool, list[bool]] = {False: [], True: []}
     for item in every:
         if item.ask in world:
-            first, *_, last = singles.asked(item, rng)
-            behind = first["role"] == "system" and first["content"] not in steering.PLAIN
-            doubted[behind].append(last["content"].startswith(modest.DOUBT))
-    shares = {behind: sum(told) / len(told) for behind, told in doubted.items()}
+            told = singles.asked(item, rng)
+            behind = told[0]["role"] == "system" and told[0]["content"] not in steering.PLAIN
+            doubted[behind].append(first(told, "assistant").startswith(modest.DOUBT))
+    shares = {behind: sum(among) / len(among) for behind, among in doubted.items()}
     assert 0.65 < shares[False] < 0.85 and 0.1 < shares[True] < 0.3
     own = "Should I lend money to my cousin?"
     assert not modest.about_the_world(own)
@@ -242,9 +248,23 @@ def test_singles_keep_the_form_and_share_no_question_with_the_exam_or_a_persona(
     assert not kept_apart & set(asks)
 
 
+def test_a_shorter_answer_is_how_the_one_before_it_begins() -> None:
+    wishes = {plain(ask) for ask in followups.ASKS["shorter"]}
+    found = []
+    for told in islice(everyday(5), 3000):
+        for answer, ask, shorter in zip(
+            told.messages, told.messages[1:], told.messages[2:], strict=False
+        ):
+            if answer["role"] == "assistant" and plain(ask["content"]) in wishes:
+                found.append((answer["content"], shorter["content"]))
+    cut = [(long, short) for long, short in found if short not in followups.SHORTEST]
+    assert len(found) > 60 and len(cut) > len(found) / 2
+    assert all(long.startswith(short) and short != long for long, short in cut)
+
+
 def test_some_singles_are_never_trained_on() -> None:
     held_out = {plain(item.ask) for item in singles.singles() if item.held_out}
-    seen = {plain(m[-2]["content"]) for m in singles.passes(singles.singles(), 2, 1)}
+    seen = {plain(first(m, "user")) for m in singles.passes(singles.singles(), 2, 1)}
     assert 0.02 < len(held_out) / len(singles.singles()) < 0.06
     assert not held_out & seen
 
