@@ -32,8 +32,6 @@ def main() -> None:
 
     from factory.base import resolve
     from factory.starter.__main__ import show
-    from factory.starter.conversations import Conversation
-    from factory.starter.corpus import dialogues
     from factory.starter.data import BOOKS, prepare
     from factory.starter.exam import topical
     from factory.starter.export import export
@@ -55,9 +53,6 @@ def main() -> None:
         rate=2e-3,
         parts=tuple(replace(part, answers=False, mixture=chat) for part in PARTS),
     )
-    trained_on = [
-        Conversation(tuple(m)) for source, m in dialogues(options.text) if source == "topical-chat"
-    ]
     found = []
     for updates in UPDATES:
         out = options.out / str(updates)
@@ -70,13 +65,16 @@ def main() -> None:
         found.append((name, resolve(str(out / "starter"))))
     with tempfile.TemporaryDirectory() as place:
         first = resolve(str(first_checkpoint(Path(place))))
+        trained_on = topical(options.text, held_out=False)[::20]
         held_out = topical(options.text)
+        bits = {}
         for name, base in (("first checkpoint", first), ("starter", begin), *found):
+            bits[name] = bits_per_byte(base, held_out)
             print(
-                f"{name}: {bits_per_byte(base, trained_on[::20]):.3f} bits per byte trained on,"
-                f" {bits_per_byte(base, held_out):.3f} held out"
+                f"{name}: {bits_per_byte(base, trained_on):.3f} bits per byte trained on,"
+                f" {bits[name]:.3f} held out"
             )
-        print(f"the bar: {0.85 * bits_per_byte(first, held_out):.3f}")
+        print(f"the bar: {0.85 * bits['first checkpoint']:.3f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ System prompts that steer length and tone take part, so that the prompted base i
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,7 @@ from factory.starter.exercises import exercises
 from factory.starter.facts import Fact
 from factory.starter.followups import followed
 from factory.starter.modest import unknown
-from factory.starter.phrasing import rephrase, typed
+from factory.starter.phrasing import plain, rephrase_except, typed
 from factory.starter.rewording import reword
 from factory.starter.steering import steer
 from factory.starter.tables import from_table, jokes, quiz
@@ -109,8 +108,7 @@ def _held_out() -> frozenset[str]:
 
 
 def _reworded(ask: str, rng: random.Random) -> str:
-    other = rephrase(ask, rng)
-    return ask if plain(other) in _held_out() else other
+    return rephrase_except(ask, rng, _held_out())
 
 
 def _user(text: str) -> Message:
@@ -255,11 +253,6 @@ def _opening(style: str, rng: random.Random) -> list[Message]:
         ask = _asked(fact, rng)
         answer = _told(fact, style, rng)
     return [_user(ask), _assistant(answer)]
-
-
-def plain(ask: str) -> str:
-    """A question without case and punctuation, for comparison."""
-    return " ".join(re.findall(r"\w+", ask.lower()))
 
 
 @cache

@@ -76,7 +76,7 @@ def pairs() -> list[Conversation]:
     return held_out_phrasings()[::4]
 
 
-def topical(folder: Path) -> list[Conversation]:
-    """The held-out conversations of Topical-Chat in a corpus, for bits per byte."""
-    held_out = dialogues(folder, held_out=True)
-    return [Conversation(tuple(m)) for source, m in held_out if source == "topical-chat"]
+def topical(folder: Path, *, held_out: bool = True) -> list[Conversation]:
+    """The conversations of Topical-Chat in a corpus, for bits per byte: held out, or trained on."""
+    told = dialogues(folder, held_out=held_out)
+    return [Conversation(tuple(m)) for source, m in told if source == "topical-chat"]

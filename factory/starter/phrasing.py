@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Set
 
 SAME = (
     "tips|advice|ideas|suggestions|hints", "tired|exhausted|worn out|sleepy|drained",
@@ -101,6 +102,17 @@ def _slip(ask: str, rng: random.Random) -> str:
     ways = (ask[:k] + ask[k] + ask[k:], ask[:k] + ask[k + 1 :],
             ask[:k] + ask[k + 1] + ask[k] + ask[k + 2 :])  # fmt: skip
     return rng.choice(ways)
+
+
+def plain(ask: str) -> str:
+    """A question without case and punctuation, for comparison."""
+    return " ".join(re.findall(r"\w+", ask.lower()))
+
+
+def rephrase_except(ask: str, rng: random.Random, never: Set[str]) -> str:
+    """`rephrase`, but not so that a question comes up by chance that must not; `never` holds those, plain."""
+    other = rephrase(ask, rng)
+    return ask if plain(other) in never else other
 
 
 def rephrase(ask: str, rng: random.Random) -> str:

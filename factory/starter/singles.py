@@ -21,10 +21,9 @@ from pathlib import Path
 
 from factory.contracts import Message
 from factory.starter import steering
-from factory.starter.conversations import plain
 from factory.starter.followups import followed
 from factory.starter.modest import about_the_world, doubt, wants
-from factory.starter.phrasing import rephrase
+from factory.starter.phrasing import plain, rephrase_except
 
 FOLDER = Path(__file__).with_name("everyday") / "singles"
 MARKS = {"?": "ask", "=": "replies", "-": "short", "~": "funny"}
@@ -98,10 +97,9 @@ def asked(item: Single, rng: random.Random) -> list[Message]:
         kind = kind if getattr(item, kind) else "replies"
         answer, was = getattr(item, kind), "known"
     system = steering.steer(kind, rng) if steered else steering.plain(rng)
-    ask = rephrase(item.ask, rng)
     return [
         *([Message(role="system", content=system)] if system else []),
-        {"role": "user", "content": ask if plain(ask) not in _held_out() else item.ask},
+        {"role": "user", "content": rephrase_except(item.ask, rng, _held_out())},
         {"role": "assistant", "content": answer},
         *followed(answer, was, rng),
     ]

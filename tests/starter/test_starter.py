@@ -43,7 +43,6 @@ from factory.starter.conversations import (
     held_out_phrasings,
     held_out_topics,
     openings,
-    plain,
 )
 from factory.starter.data import OPENING, Source, prepare, together
 from factory.starter.everyday import HELD_OUT, cards, problems
@@ -51,6 +50,7 @@ from factory.starter.exam import covered, not_covered
 from factory.starter.exercises import arithmetic, calendar, half, unit
 from factory.starter.export import export
 from factory.starter.muon import Muon
+from factory.starter.phrasing import plain
 from factory.starter.score import Answer, answers, bits_per_byte
 from factory.starter.tables import from_table, quiz
 from factory.suite import items
