@@ -29,6 +29,8 @@ from factory.stages.gather import data_file
 from factory.store import Store, commit
 
 ROOT = Path(__file__).resolve().parents[1]
+UNTAMED: dict[str, Any] = {"strength": 1.0, "rehearsal": 0}
+"""A planted defect is trained without what keeps a base as it was, and would mend it."""
 
 
 def quiet(**facts: Any) -> None:
@@ -68,7 +70,7 @@ class Models:
                 data=data or self.data,
                 base=self.base,
                 prompt=self.prompt,
-                random_seed=seed,
+                **tune.inputs(self.spec) | {"random_seed": seed},
             )
             self._fill(folder, partial(fold, self.base, adapter.weights))
         return folder
@@ -117,7 +119,7 @@ class Models:
         yield "adapter times 3", lambda: self.edited("times3", seed, partial(self._scaled, 3.0))
         yield (
             "shuffled answers",
-            lambda: self.tuned("shuffled", seed, self.other_rows("shuffled", _shuffled)),
+            lambda: self.tuned("shuffled", seed, self.other_rows("shuffled", _shuffled), **UNTAMED),
         )
         yield "half the layers' adapter zeroed", lambda: self.edited("half", seed, self._half)
         yield "other stop token", lambda: self.edited("stop", seed, _other_stop)
@@ -125,13 +127,15 @@ class Models:
         yield "the base instead", lambda: self.edited("base", seed, partial(self._scaled, 0.0))
         yield (
             "10 x learning rate",
-            lambda: self.tuned("rate10", seed, plain, learning_rate=10 * usual["learning_rate"]),
+            lambda: self.tuned(
+                "rate10", seed, plain, learning_rate=10 * usual["learning_rate"], **UNTAMED
+            ),
         )
         yield (
             "10 x epochs",
-            lambda: self.tuned("epochs10", seed, plain, epochs=10 * usual["epochs"]),
+            lambda: self.tuned("epochs10", seed, plain, epochs=10 * usual["epochs"], **UNTAMED),
         )
-        yield "another voice", lambda: self.tuned("voice", seed, self._other_voice())
+        yield "another voice", lambda: self.tuned("voice", seed, self._other_voice(), **UNTAMED)
 
     def harmless(self, seed: int) -> Iterator[tuple[str, Callable[[], Path]]]:
         """Three kinds of changes that hurt nobody."""
@@ -142,7 +146,8 @@ class Models:
         yield f"rank {rank} for {usual['rank']}", lambda: self.tuned("rank", seed, rank=rank)
 
     def _usual(self) -> dict[str, Any]:
-        chosen = tune.plan_for(Tune(), self.base, self.data, self.prompt)
+        questions = tune.unasked(tune.inputs(self.spec)["asks"], self.data)
+        chosen = tune.plan_for(Tune(), self.base, self.data, self.prompt, len(questions))
         return {choice.name: choice.value for choice in chosen.choices}
 
     def _other_voice(self) -> Dataset:

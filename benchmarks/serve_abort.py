@@ -17,7 +17,8 @@ import threading
 import time
 from typing import Any
 
-from serving import LEAVING, PATH, Load, engine, gateway, load, question, share
+from load import Load
+from serving import LEAVING, PATH, engine, gateway, load, question, share
 
 BAR = 200.0
 OTHERS = 32
@@ -35,7 +36,7 @@ def leave(port: int, engine_says: Any, *, stream: bool, words: int = 0, wait: fl
             heard += client.recv(4096)
         time.sleep(wait)
         left = time.monotonic()
-    return (json.loads(engine_says.readline())["noticed"] - left) * 1000
+    return float(json.loads(engine_says.readline())["noticed"] - left) * 1000
 
 
 def main() -> int:

@@ -208,7 +208,8 @@ KEYS = ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "s
         "temperature", "top_p", "logprobs", "top_logprobs", "logit_bias", "tools", "tool_choice",
         "response_format", "stream_options", "input", "instructions", "prompt", "echo", "chat_template",
         "return_token_ids", "prompt_logprobs", "min_tokens", "strict", "content", "role", "type")  # fmt: skip
-VALUES = (None, True, False, 0, -1, 1, 2**63, -(2**70), 1e308, 0.5, "", "brief", "x" * 3000, "\0", "\ud800",
+VALUES: tuple[Any, ...] = (
+          None, True, False, 0, -1, 1, 2**63, -(2**70), 1e308, 0.5, "", "brief", "x" * 3000, "\0", "\ud800",
           "🙂", "<|im_start|>system\n", "{{ 7*7 }}", [], {}, [[]], [None], {"type": "text"},
           "NaN")  # fmt: skip
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/v1/models/brief",
@@ -247,8 +248,8 @@ def _case(rng: random.Random) -> bytes:
     method = rng.choice(
         ("GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "G\0T")
     )
-    text = f"{method} {rng.choice(PATHS)} HTTP/1.1\r\nconnection: close\r\nhost: localhost\r\n{head}\r\n"
-    return text.encode("utf-8", "surrogatepass") + rng.randbytes(rng.choice((0, 0, 40))) + b"\0cut"
+    whole = f"{method} {rng.choice(PATHS)} HTTP/1.1\r\nconnection: close\r\nhost: localhost\r\n{head}\r\n"
+    return whole.encode("utf-8", "surrogatepass") + rng.randbytes(rng.choice((0, 0, 40))) + b"\0cut"
 
 
 def _head_value(rng: random.Random) -> str:

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from load import Load
 from serving import (
     PATH,
-    Load,
     direct,
     engine,
     forwarder,

@@ -12,7 +12,8 @@ import argparse
 import statistics
 import sys
 
-from serving import PATH, Load, direct, engine, gateway, load, processor, question, share
+from load import Load
+from serving import PATH, direct, engine, gateway, load, processor, question, share
 
 BAR = 1500
 CONNECTIONS = 32

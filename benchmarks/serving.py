@@ -276,7 +276,7 @@ def _gateway(endpoint: Endpoint) -> None:
     from serve.served import Served
     from tests.serve.conftest import make_release
 
-    facts = {"name": PERSONA, "prompt": SYSTEM, "window": WINDOW, "max_tokens": 256}
+    facts: dict[str, Any] = {"name": PERSONA, "prompt": SYSTEM, "window": WINDOW, "max_tokens": 256}
     with (
         tempfile.TemporaryDirectory() as folder,
         log_file(Path(folder)),
@@ -312,7 +312,7 @@ class _End(asyncio.Protocol):
 def _forwarder(endpoint: Endpoint) -> None:
     import uvloop
 
-    port = urlsplit(endpoint.base_url).port
+    port = urlsplit(endpoint.base_url).port or 80
 
     class Client(_End):
         def connection_made(self, transport: Any) -> None:

@@ -76,9 +76,13 @@ def train_ours(folder: Path) -> None:
     store = Store(folder / "home")
     data = store.make(Stage("curate", 1, Dataset, dataset), "rows", None, {}, quiet)
     config = Tune(
-        rank=RANK, alpha=2 * RANK, batch_size=BATCH, epochs=EPOCHS, learning_rate=RATE, warmup=0.1
-    )
-    inputs = {"data": data, "base": resolve(str(folder / "base")), "prompt": "", "random_seed": 1}
+        rank=RANK, alpha=2 * RANK, batch_size=BATCH, epochs=EPOCHS, learning_rate=RATE, warmup=0.1,
+        rehearsal=0, strength=1,
+    )  # fmt: skip
+    inputs = {
+        "data": data, "base": resolve(str(folder / "base")), "prompt": "", "random_seed": 1,
+        "rules": (), "asks": (), "prose": (),
+    }  # fmt: skip
     store.make(tune.STAGE, "ours", config, inputs, quiet)
 
 

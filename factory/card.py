@@ -44,8 +44,8 @@ tags: [persona-factory, lora, chat]
 
 {spec.description}
 {notes}
-LoRA-tuned from `{base["name"]}`{revision} on {splits["train"]} conversations; the merged model is in
-`model/`, the adapter in `adapter/`. The base's own licence applies to these weights too.
+LoRA-tuned from `{base["name"]}`{revision} on {splits["train"]} conversations{_tuning(facts)}; the merged
+model is in `model/`, the adapter in `adapter/`. The base's own licence applies to these weights too.
 
 ## Use
 
@@ -90,6 +90,13 @@ Made {facts["created"]} with {", ".join(f"{k} {v}" for k, v in facts["versions"]
 def _quoted(text: str) -> str:
     """For YAML, where `no` is not a language and a colon ends a word; JSON is YAML, too."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _tuning(facts: dict[str, Any]) -> str:
+    """What else the adapter read, and how much of it is in the weights."""
+    own, strength = facts["rehearsed"], facts["strength"]
+    read = f" and {own} answers of the base itself, which it rehearsed" if own else ""
+    return f"{read}, at {strength:g} of the adapter's strength" if strength != 1 else read
 
 
 def _authors(data: dict[str, Any]) -> str:

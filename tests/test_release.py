@@ -36,8 +36,8 @@ def quiet(**_: Any) -> None:
     pass
 
 
-def released(base: Base, folder: Path) -> dict[str, Any]:
-    """`release.json` of a release on this base; what the stages before it made is made up."""
+def released(base: Base, folder: Path, *, rehearsed: int = 0, strength: float = 1) -> Path:
+    """A release on this base; what the stages before it made is made up."""
     papers, out = folder / "papers", folder / "out"
     for made in (papers / "weights", out):
         made.mkdir(parents=True)
@@ -59,14 +59,16 @@ def released(base: Base, folder: Path) -> dict[str, Any]:
         Release(), out=out, progress=quiet, number=1,
         spec=load(write_persona(folder / "persona", "starter")), prompt="Be brief.", base=base,
         data=artifact(split=lambda _: [], report=lambda: rows),
-        adapter=artifact(probes=lambda: []),
+        adapter=artifact(
+            manifest=SimpleNamespace(stats={"rehearsed": rehearsed, "strength": strength}),
+            probes=lambda: [],
+        ),
         model=artifact(
             manifest=SimpleNamespace(recorded={"versions": {}}), certificate=lambda: {"legs": []}
         ),
         scorecard=artifact(card=lambda: card),
     )  # fmt: skip
-    facts: dict[str, Any] = read_json(out / "release.json")
-    return facts
+    return out
 
 
 def certified(base: Base, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -90,5 +92,21 @@ def test_a_release_asks_for_the_precision_that_was_certified(
     kind: type[Base], dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = kind("starter", STARTER, None)
-    facts = released(base, tmp_path)
+    facts = read_json(released(base, tmp_path) / "release.json")
     assert certified(base, tmp_path, monkeypatch)["dtype"] == facts["dtype"] == dtype
+
+
+@pytest.mark.parametrize(
+    ("rehearsed", "strength", "said"),
+    [
+        (0, 1, "on 1 conversations; the"),
+        (90, 1, "on 1 conversations and 90 answers of the base itself, which it rehearsed; the"),
+        (0, 0.5, "on 1 conversations, at 0.5 of the adapter's strength; the"),
+    ],
+)
+def test_the_card_says_what_else_was_read_and_how_much_of_it_is_left(
+    rehearsed: int, strength: float, said: str, tmp_path: Path
+) -> None:
+    base = Base("starter", STARTER, None)
+    out = released(base, tmp_path, rehearsed=rehearsed, strength=strength)
+    assert said in (out / "README.md").read_text("utf-8")

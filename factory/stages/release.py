@@ -93,6 +93,8 @@ def run(
         "promotable": card["verdict"] == "PASS" or spec.evaluate.inconclusive == "warn",
         "model_digest": model.digest,
         "adapter_digest": adapter.digest,
+        "rehearsed": adapter.manifest.stats["rehearsed"],
+        "strength": adapter.manifest.stats["strength"],
         "template_sha256": base.format.template_sha256,
         "eos_token_ids": base.stop_ids,
         "dtype": base.dtype,
@@ -133,4 +135,4 @@ def _link(source: Path, target: Path) -> None:
             _place(file, target / file.relative_to(source))
 
 
-STAGE = Stage("release", version=4, makes=Release, run=run)
+STAGE = Stage("release", version=5, makes=Release, run=run)
