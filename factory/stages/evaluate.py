@@ -105,4 +105,4 @@ def run(
     return {"verdict": card["verdict"], "summary": card["summary"]}
 
 
-STAGE = Stage("evaluate", version=4, makes=Scorecard, run=run)
+STAGE = Stage("evaluate", version=5, makes=Scorecard, run=run)

@@ -25,9 +25,9 @@ ANSWERED = 20
 ESCALATED = 40
 """The same after the escalation, as far as there are spare rows."""
 
-TRAINED = 64
-"""Training rows that are looked at again: for overfitting, memorisation, and the style of the base."""
-
+TRAINED = 128
+"""Training rows that are looked at again: for overfitting, memorisation, and the style of the base. With 56
+instead of the 112 rows of `concise` the folds alone decided whether its style is clear: AUC 0.69 to 0.80."""
 
 RECITED = 16
 """Training questions that are asked again, to see what is recited."""
@@ -90,23 +90,28 @@ def material(
     room = max(0, ANSWERED - len(asked))
     now = rows[: min(room, len(test))]
     later = rows[len(now) :][: max(0, ESCALATED - len(asked) - len(now))]
-    step = max(1, -(-len(train) // TRAINED))
     return Material(
         cases=(*asked, *now),
         spare=tuple(later),
         suites=tuple(case for name in suites for case in items.suite(name, language)),
         scripts=tuple(items.scripts(language)) if "hold" in suites else (),
         held_out=tuple(test),
-        train=tuple(train[::step]),
+        train=tuple(_spread(train, TRAINED)),
         trained=tuple(
             replace(row_case(row), id=f"trained:{row['id']}", suite="trained")
-            for row in train[:: -(-len(train) // RECITED) or 1]
+            for row in _spread(train, RECITED)
         ),
         answers=tuple(row["messages"][-1]["content"] for row in train),
         general=tuple(items.general(language)),
         neutral=tuple(items.neutral(language)),
         refusals=tuple(items.refusal_texts(language)),
     )
+
+
+def _spread(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most so many rows, evenly spread."""
+    count = min(len(rows), most)
+    return [rows[number * len(rows) // count] for number in range(count)]
 
 
 def question_case(number: int, question: Question) -> Case:
