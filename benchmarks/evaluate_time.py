@@ -8,6 +8,7 @@ the folder; that is not counted.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -39,8 +40,9 @@ def main() -> int:
     started = time.monotonic()
     here = Path(__file__).resolve().parent
     subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder.resolve()), name], check=True, cwd=here
-    )
+        [sys.executable, "-c", SCRIPT, str(folder.resolve()), name],
+        check=True, cwd=here, env=os.environ | {"FACTORY_HOME": str(folder.resolve())},
+    )  # fmt: skip
     seconds = time.monotonic() - started
     print(f"whole evaluation: {seconds:.0f} s (bar {BAR:.0f} s)")
     return int(seconds > BAR)
