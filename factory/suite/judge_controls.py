@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 from factory.contracts import Case
 from factory.pairs.twin import same
 from factory.rows.similarity import likeness, read
 from factory.rows.words import FUNCTION, count_words, is_cjk, tokens, weight
 from factory.suite.judge_prompts import accepted, closed, known
-
-T = TypeVar("T")
+from factory.suite.material import evenly
 
 Aspect = Literal["relevance", "accuracy", "style"]
 Kind = Literal["shuffled", "broken off", "wrong fact", "plain voice", "good"]
@@ -93,14 +92,17 @@ def controls(cases: Sequence[Case], plain: Mapping[str, str]) -> list[Control]:
         if case.expect is None and _has_voice(plain.get(case.id, ""), text)
     ]
     known_right = [Query("accuracy", case, text) for case, text in known_good]
-    found += [Control("shuffled", Query("relevance", c, t)) for c, t in _spread(strangers)]
+    found += [Control("shuffled", Query("relevance", c, t)) for c, t in evenly(strangers, PLANTED)]
     found += [Control("broken off", Query("relevance", c, t)) for c, t in cuts[:PLANTED]]
-    found += [Control("wrong fact", Query("accuracy", c, t)) for c, t in _spread(flips)]
+    found += [Control("wrong fact", Query("accuracy", c, t)) for c, t in evenly(flips, PLANTED)]
     lacking = PLANTED - min(PLANTED, len(flips))
-    found += [Control("shuffled", Query("accuracy", c, t)) for c, t in _spread(strangers)[:lacking]]
-    found += [Control("plain voice", query) for query in _spread(voices)]
-    found += [Control("good", Query("relevance", c, t)) for c, t in _spread(known_good)]
-    found += [Control("good", query) for query in _spread(known_right)]
+    found += [
+        Control("shuffled", Query("accuracy", c, t))
+        for c, t in evenly(strangers, PLANTED)[:lacking]
+    ]
+    found += [Control("plain voice", query) for query in evenly(voices, PLANTED)]
+    found += [Control("good", Query("relevance", c, t)) for c, t in evenly(known_good, PLANTED)]
+    found += [Control("good", query) for query in evenly(known_right, PLANTED)]
     return found
 
 
@@ -144,8 +146,7 @@ def examine(
 def again(planted: Sequence[Control]) -> list[int]:
     """Which controls are asked a second time at the end: single calls of all kinds, evenly."""
     single = [at for at, control in enumerate(planted) if control.query.calls == 1]
-    count = min(REPEATED, len(single))
-    return [single[i * len(single) // count] for i in range(count)]
+    return evenly(single, REPEATED)
 
 
 def _good(case: Case) -> str:
@@ -200,9 +201,3 @@ def _has_voice(plain: str, reference: str) -> bool:
 
 def _text(case: Case) -> str:
     return case.messages[-1]["content"]
-
-
-def _spread(found: Sequence[T]) -> list[T]:
-    """At most `PLANTED` of them, from all parts of the list."""
-    count = min(PLANTED, len(found))
-    return [found[i * len(found) // count] for i in range(count)]

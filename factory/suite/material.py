@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from factory.artifacts import Row, hash_json
 from factory.contracts import Case, Expect, Message
@@ -18,6 +18,8 @@ from factory.questions import (
 )
 from factory.suite import items
 from factory.suite.items import Script
+
+T = TypeVar("T")
 
 ANSWERED = 20
 """Held-out rows are answered too until this many cases are reached."""
@@ -96,10 +98,10 @@ def material(
         suites=tuple(case for name in suites for case in items.suite(name, language)),
         scripts=tuple(items.scripts(language)) if "hold" in suites else (),
         held_out=tuple(test),
-        train=tuple(_spread(train, TRAINED)),
+        train=tuple(evenly(train, TRAINED)),
         trained=tuple(
             replace(row_case(row), id=f"trained:{row['id']}", suite="trained")
-            for row in _spread(train, RECITED)
+            for row in evenly(train, RECITED)
         ),
         answers=tuple(row["messages"][-1]["content"] for row in train),
         general=tuple(items.general(language)),
@@ -108,10 +110,10 @@ def material(
     )
 
 
-def _spread(rows: Sequence[Row], most: int) -> list[Row]:
-    """At most so many rows, evenly spread."""
-    count = min(len(rows), most)
-    return [rows[number * len(rows) // count] for number in range(count)]
+def evenly(found: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, from all parts of the list."""
+    count = min(len(found), most)
+    return [found[number * len(found) // count] for number in range(count)]
 
 
 def question_case(number: int, question: Question) -> Case:
